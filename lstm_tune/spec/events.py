@@ -1,0 +1,326 @@
+"""What happens in a run, as values: the search emits them, `events.ndjson` keeps them, displays draw them.
+
+The file is a run's only truth. Each line is one event: its kind, the seconds since the run began, and the fields.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lstm_tune.spec.errors import InputError
+
+TrialState = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The search is about to begin.
+
+    Attributes:
+        name: the experiment's name.
+        metric: what is optimised.
+        direction: minimize or maximize.
+        trials: the trial budget.
+        time_limit_s: seconds the search may take, or None.
+        slots: trials that run at once.
+        max_epochs: epochs a trial may train.
+        searched: hyperparameters with more than one value, in the order of the space.
+        series: number of series.
+        rows: number of rows.
+        started_at: wall-clock time of the start, ISO 8601 with time zone.
+        resumed: whether an earlier process began this run.
+    """
+
+    name: str
+    metric: str
+    direction: str
+    trials: int
+    time_limit_s: float | None
+    slots: int
+    max_epochs: int
+    searched: list[str]
+    series: int
+    rows: int
+    started_at: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class BaselineScored:
+    """A simple forecast was scored on the trials' targets.
+
+    Attributes:
+        name: the baseline, such as `seasonal naive`.
+        score: mean of the metric over the folds.
+        standard_error: standard error of that mean; None with one fold.
+    """
+
+    name: str
+    score: float
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial was handed to a worker.
+
+    Attributes:
+        trial: its number, from 0.
+        hyperparameters: the searched and fixed ones that are active.
+        parameters: free parameters of its network.
+    """
+
+    trial: int
+    hyperparameters: dict[str, Any]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class TrialReported:
+    """A trial finished some epochs.
+
+    Attributes:
+        trial: its number.
+        epoch: epochs trained so far.
+        score: fold mean of the metric at this epoch.
+        standard_error: over the folds; None with one fold.
+        train_score: the metric on training targets, fold mean.
+        best_score: best fold mean so far.
+        best_epoch: the epoch of `best_score`.
+        seconds: time the trial has trained so far.
+        node: host it runs on.
+    """
+
+    trial: int
+    epoch: int
+    score: float
+    standard_error: float | None
+    train_score: float
+    best_score: float
+    best_epoch: int
+    seconds: float
+    node: str
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial is over.
+
+    Attributes:
+        trial: its number.
+        state: complete; pruned (stopped early); failed.
+        reason: why it ended, in words.
+        hyperparameters: the active ones at its end.
+        parameters: free parameters of its network.
+        score: best fold mean; None where none was reached.
+        standard_error: over the folds, at the best epoch.
+        fold_scores: the metric of each fold at the best epoch.
+        train_score: the metric on training targets at the best epoch.
+        gap: generalisation gap at the best epoch: validation over training metric, minus one.
+        best_epoch: epoch of the score; 0 where none.
+        epochs: epochs trained.
+        seconds: time it trained.
+        violations: constraints it breaks, in words.
+    """
+
+    trial: int
+    state: TrialState
+    reason: str
+    hyperparameters: dict[str, Any]
+    parameters: int
+    score: float | None
+    standard_error: float | None
+    fold_scores: list[float]
+    train_score: float | None
+    gap: float | None
+    best_epoch: int
+    epochs: int
+    seconds: float
+    violations: list[str]
+
+
+@dataclass(frozen=True)
+class SearchEnded:
+    """No further trial will run.
+
+    Attributes:
+        reason: why, in words.
+        interrupted: whether the user stopped it, so that it can be resumed.
+    """
+
+    reason: str
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class WinnerChosen:
+    """One trial's configuration becomes the final model.
+
+    Attributes:
+        trial: its number.
+        score: its validation score.
+        reason: the rule that chose it.
+    """
+
+    trial: int
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class RefitReported:
+    """Networks of the final model that are trained.
+
+    Attributes:
+        done: how many.
+        total: of how many.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TestScored:
+    """The locked test part was opened.
+
+    Attributes:
+        metric: the metric.
+        score: the final model's.
+        baselines: each baseline's, by name.
+        steps: steps of the test part a series.
+    """
+
+    metric: str
+    score: float
+    baselines: dict[str, float]
+    steps: int
+
+
+@dataclass(frozen=True)
+class BundleWritten:
+    """The final model was exported.
+
+    Attributes:
+        path: its directory, relative to the run's.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know; the run goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The run is over.
+
+    Attributes:
+        state: done, failed or interrupted.
+        message: what the user should know or do.
+    """
+
+    state: Literal["done", "failed", "interrupted"]
+    message: str
+
+
+Event = (
+    RunStarted
+    | BaselineScored
+    | TrialStarted
+    | TrialReported
+    | TrialEnded
+    | SearchEnded
+    | WinnerChosen
+    | RefitReported
+    | TestScored
+    | BundleWritten
+    | Warned
+    | RunEnded
+)
+
+KINDS: dict[str, type[Event]] = {
+    "run_started": RunStarted,
+    "baseline_scored": BaselineScored,
+    "trial_started": TrialStarted,
+    "trial_reported": TrialReported,
+    "trial_ended": TrialEnded,
+    "search_ended": SearchEnded,
+    "winner_chosen": WinnerChosen,
+    "refit_reported": RefitReported,
+    "test_scored": TestScored,
+    "bundle_written": BundleWritten,
+    "warned": Warned,
+    "run_ended": RunEnded,
+}
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """An event and when it happened.
+
+    Attributes:
+        at_s: seconds the run had worked (pauses between a stop and its resumption do not count).
+        event: what happened.
+    """
+
+    at_s: float
+    event: Event
+
+    def to_json(self) -> str:
+        """The event as one line of JSON, without the line end; NaN and infinities become null."""
+        fields = {"event": _NAMES[type(self.event)], "at_s": round(self.at_s, 3), **dataclasses.asdict(self.event)}
+        return json.dumps(_finite(fields), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Stamped":
+        """The event of a line; fields a later release added are left out.
+
+        Raises:
+            ValueError: the line is not an event.
+        """
+        fields = json.loads(line)
+        if not isinstance(fields, dict) or fields.get("event") not in KINDS:
+            raise ValueError(f"not an event: {line[:80]}")
+        kind = KINDS[fields["event"]]
+        known = {field.name for field in dataclasses.fields(kind)}
+        return cls(float(fields["at_s"]), kind(**{name: value for name, value in fields.items() if name in known}))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def read_events(path: Path) -> Iterator[Stamped]:
+    """The events of a file, in order.
+
+    A last line that was cut by a crash is left out.
+
+    Args:
+        path: an `events.ndjson`.
+
+    Raises:
+        InputError: a line other than the last is not an event.
+    """
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield Stamped.from_json(line.decode())
+        except (ValueError, TypeError, KeyError):
+            if number < len(lines):
+                raise InputError.at(f"{path}:{number}", "is not an event; the file was changed or damaged") from None

@@ -1,0 +1,155 @@
+"""Every file name of a run, in one place, and how files are written: under a temporary name, then renamed."""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lstm_tune.spec.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where a run keeps what.
+
+    Attributes:
+        root: the run's directory, `runs/<name>-<time>`.
+    """
+
+    root: Path
+
+    @property
+    def experiment(self) -> Path:
+        """The resolved experiment, as YAML."""
+        return self.root / "experiment.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        """Versions, seeds, data hash, fold table and command line."""
+        return self.root / "manifest.json"
+
+    @property
+    def events(self) -> Path:
+        """Everything that happened, one JSON object a line: the run's only truth."""
+        return self.root / "events.ndjson"
+
+    @property
+    def study(self) -> Path:
+        """The Optuna study, as a journal file."""
+        return self.root / "study.journal"
+
+    @property
+    def trials(self) -> Path:
+        """One row a trial."""
+        return self.root / "trials.parquet"
+
+    @property
+    def curves(self) -> Path:
+        """One row a trial and reported epoch."""
+        return self.root / "curves.parquet"
+
+    @property
+    def bundle(self) -> Path:
+        """The exported model."""
+        return self.root / "best"
+
+    @property
+    def test_ledger(self) -> Path:
+        """Every look at the test part."""
+        return self.root / "test_ledger.json"
+
+    @property
+    def logs(self) -> Path:
+        """What Ray, Optuna and failed trials said."""
+        return self.root / "logs"
+
+    @property
+    def driver_log(self) -> Path:
+        """Standard output and error of the libraries in the driving process."""
+        return self.logs / "driver.log"
+
+    @property
+    def scratch(self) -> Path:
+        """Files that only a running search needs; removed at its end."""
+        return self.root / ".scratch"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that writes to the run."""
+        return self.root / ".lock"
+
+    def trial_log(self, trial: int) -> Path:
+        """Traceback of a failed trial."""
+        return self.logs / f"trial-{trial:05d}.txt"
+
+
+def create_run(directory: Path, name: str, *, now: datetime) -> RunPaths:
+    """A new, empty run directory.
+
+    Args:
+        directory: where runs go; made when missing.
+        name: the experiment's name.
+        now: time of the start; it names the directory.
+
+    Raises:
+        InputError: the directory cannot be made or written.
+    """
+    stem = f"{name}-{now:%Y%m%d-%H%M%S}"
+    for attempt in range(1, 1_000):
+        root = directory / (stem if attempt == 1 else f"{stem}-{attempt}")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            root.mkdir()
+            paths = RunPaths(root.resolve())
+            paths.logs.mkdir()
+            return paths
+        except FileExistsError:
+            if not directory.is_dir():
+                break
+        except OSError as error:
+            reason = error.strerror or str(error)
+            problem = f"'{directory}' must be a folder this user may write to, found: {reason}. Choose another with --set output.directory=..."
+            raise InputError.at("output.directory", problem) from None
+    raise InputError.at("output.directory", f"'{directory}' is not a folder. Choose another with --set output.directory=...")
+
+
+def open_run(root: Path | str) -> RunPaths:
+    """An existing run.
+
+    Raises:
+        InputError: there is no run in that directory.
+    """
+    paths = RunPaths(Path(root).resolve())
+    if not paths.events.is_file() or not paths.experiment.is_file():
+        problem = "is not a run: a run's folder holds experiment.yaml and events.ndjson. Runs are listed in the folder 'runs'"
+        raise InputError.at(str(root), problem)
+    return paths
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file so that a reader, or a crash, sees the old content or the new, never a part.
+
+    Args:
+        path: the file; its directory must exist.
+        content: text (as UTF-8) or bytes.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as indented JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
