@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,6 +93,7 @@ class TrialReported:
         best_epoch: the epoch of `best_score`.
         seconds: time the trial has trained so far.
         node: host it runs on.
+        curve: every epoch since the last report, as [epoch, score, train score].
     """
 
     trial: int
@@ -104,6 +105,7 @@ class TrialReported:
     best_epoch: int
     seconds: float
     node: str
+    curve: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

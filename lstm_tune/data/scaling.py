@@ -1,0 +1,110 @@
+"""Statistics fitted on a fold's training rows and on nothing else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_tune.data.folds import Fold
+from lstm_tune.data.panel import Feature, Floats, Integers
+from lstm_tune.data.sequences import Sequences
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """What training rows say about some columns.
+
+    Attributes:
+        categories: number of categories of each column, 0 for a numeric one.
+        mean: [K], 0 for categorical columns.
+        scale: [K] standard deviation, 1 for categorical and for constant columns.
+        smallest: [K] smallest value above zero; 1e-30 where there is none.
+        seen: per column, the categories that occur, bool.
+    """
+
+    categories: tuple[int, ...]
+    mean: Floats
+    scale: Floats
+    smallest: Floats
+    seen: tuple[NDArray[np.bool_], ...]
+
+
+def training_rows(sequences: Sequences, fold: Fold) -> NDArray[np.bool_]:
+    """Which rows a fold may learn from, bool [N]."""
+    rows = np.zeros(len(sequences.target), dtype=bool)
+    sizes = np.diff(sequences.starts)
+    within = np.arange(len(rows)) - np.repeat(sequences.starts[:-1], sizes)
+    rows[:] = within < np.repeat(fold.train_ends, sizes)
+    return rows
+
+
+def fit_statistics(values: Floats, features: tuple[Feature, ...] | None = None, *, is_log: bool = False) -> ColumnStatistics:
+    """Mean, deviation and categories of the given rows.
+
+    Args:
+        values: [R, K], NaN where missing; category codes in categorical columns.
+        features: description of the columns; None when all are numeric.
+        is_log: take mean and deviation of the logarithm, of nothing below half the smallest positive value.
+    """
+    counts = tuple(len(feature.categories or ()) for feature in features) if features else (0,) * values.shape[1]
+    smallest = np.array([_smallest_positive(column) for column in values.T], dtype=np.float32)
+    scaled = np.log(np.maximum(values, 0.5 * smallest)) if is_log else values
+    mean, scale = np.zeros(len(counts), np.float32), np.ones(len(counts), np.float32)
+    seen: list[NDArray[np.bool_]] = []
+    for k, count in enumerate(counts):
+        column = values[:, k]
+        seen.append(np.isin(np.arange(count), column))
+        observed = scaled[:, k][~np.isnan(scaled[:, k])].astype(np.float64)
+        if not count and len(observed):
+            mean[k] = observed.mean()
+            scale[k] = observed.std() if observed.std() > 1e-8 else 1.0
+    return ColumnStatistics(counts, mean, scale, smallest, tuple(seen))
+
+
+def _smallest_positive(column: Floats) -> float:
+    positive = column[column > 0]
+    return float(positive.min()) if len(positive) else 1e-30
+
+
+def seasonal_errors(sequences: Sequences, ends: Integers, *, season: int, power: int) -> Doubles:
+    """Mean |y_t - y_(t-season)|^power of the steps before each series' end: the scale of MASE and RMSSE.
+
+    A series with no seasonal difference, or only zero ones, falls back to differences of one step; where these are all zero
+    too the scale is NaN and the series does not count.
+
+    Args:
+        sequences: the data.
+        ends: first step that is left out, int64 [S].
+        season: steps in a season.
+        power: 1 for MASE, 2 for RMSSE.
+
+    Returns:
+        [S, Y].
+
+    Source:
+        Hyndman and Koehler 2006, section 3; Makridakis, Spiliotis and Assimakopoulos 2022 (M5) for RMSSE.
+    """
+    scale = _mean_difference(sequences, ends, season, power)
+    if season > 1:
+        fallback = _mean_difference(sequences, ends, 1, power)
+        scale = np.where(scale > 0, scale, fallback)
+    return np.where(scale > 0, scale, np.nan)
+
+
+def _mean_difference(sequences: Sequences, ends: Integers, lag: int, power: int) -> Doubles:
+    """Mean |y_t - y_(t-lag)|^power over each series' steps before its end; NaN where there is no pair; [S, Y]."""
+    target = sequences.target.astype(np.float64)
+    sizes = np.diff(sequences.starts)
+    within = np.arange(len(target)) - np.repeat(sequences.starts[:-1], sizes)
+    counts = (within >= lag) & (within < np.repeat(ends, sizes))
+    difference = np.zeros_like(target)
+    difference[lag:] = np.abs(target[lag:] - target[:-lag]) ** power
+    valid = counts[:, None] & ~np.isnan(difference)
+    series = np.repeat(np.arange(len(sizes)), sizes)
+    sums, numbers = (np.zeros((len(sizes), target.shape[1])) for _ in range(2))
+    np.add.at(sums, series, np.where(valid, difference, 0.0))
+    np.add.at(numbers, series, valid)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / numbers

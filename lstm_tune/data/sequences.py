@@ -1,0 +1,284 @@
+"""From a panel to tensors: causal filling of missing values, and batches gathered by index from flat series.
+
+Windows are never stored: an example is four numbers, and a batch is gathered from the flat arrays when it is needed. The
+arrays may be read-only views of shared memory.
+
+Shape letters: N rows, S series, B batch, C context steps, h horizon, Y targets, P/K/M past, known and static covariates.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_tune.data.folds import Fold
+from lstm_tune.data.panel import Feature, Floats, Integers, Panel
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A panel's values, ready to be gathered.
+
+    Attributes:
+        starts: first row of each series and the end, int64 [S + 1].
+        lengths: steps of history of each series, int64 [S].
+        target: [N, Y] as given, NaN where missing: what forecasts are judged by.
+        inputs: [N, Y] what a window shows: `target` with missing values filled by the rule, NaN where nothing can.
+        carried: [N, Y] the last observed value, for filled steps whose gap ends after the forecast's origin; None when
+            `inputs` looks at nothing later.
+        resolved: int64 [N, Y] row of the next observed value, where `inputs` has an interpolated one; None likewise.
+        past: [N, P].
+        known: [N, K].
+        static: [S, M].
+        past_features: descriptions of the columns of `past`.
+        known_features: descriptions of the columns of `known`.
+        static_features: descriptions of the columns of `static`.
+        has_holes: whether an input may be NaN even far from a series' start.
+    """
+
+    starts: Integers
+    lengths: Integers
+    target: Floats
+    inputs: Floats
+    carried: Floats | None
+    resolved: Integers | None
+    past: Floats
+    known: Floats
+    static: Floats
+    past_features: tuple[Feature, ...]
+    known_features: tuple[Feature, ...]
+    static_features: tuple[Feature, ...]
+    has_holes: bool
+
+
+def prepare(panel: Panel, *, missing: str) -> Sequences:
+    """A panel with its missing values filled, looking back only.
+
+    `interpolate` draws a line through a gap, but a window that ends inside the gap sees the last observed value carried
+    forward instead: the line's other end lies in its future. `forward` always carries forward, `mask` leaves NaN.
+
+    Args:
+        panel: the data.
+        missing: error, interpolate, forward or mask.
+    """
+    fill = _FILLS[missing]
+    inputs, carried, resolved = fill(panel.target, panel.starts)
+    return Sequences(
+        starts=panel.starts,
+        lengths=panel.histories,
+        target=panel.target,
+        inputs=inputs,
+        carried=carried,
+        resolved=resolved,
+        past=panel.past if missing in ("error", "mask") else _forward(panel.past, panel.starts),
+        known=fill(panel.known, panel.starts)[0],
+        static=panel.static,
+        past_features=panel.past_features,
+        known_features=panel.known_features,
+        static_features=panel.static_features,
+        has_holes=missing == "mask" and bool(np.isnan(panel.target).any()),
+    )
+
+
+Filled = tuple[Floats, Floats | None, Integers | None]
+
+
+def _leave(values: Floats, starts: Integers) -> Filled:
+    return values, None, None
+
+
+def _carry(values: Floats, starts: Integers) -> Filled:
+    return _forward(values, starts), None, None
+
+
+def _interpolate(values: Floats, starts: Integers) -> Filled:
+    if not np.isnan(values).any():
+        return values, None, None
+    before, after = _neighbours(values, starts)
+    rows = np.arange(len(values))[:, None]
+    inside = (before >= 0) & (after < len(values))
+    left = np.take_along_axis(values, np.maximum(before, 0), axis=0)
+    right = np.take_along_axis(values, np.minimum(after, len(values) - 1), axis=0)
+    share = (rows - before) / np.maximum(after - before, 1)
+    carried = np.where(before >= 0, left, np.float32("nan"))
+    line = np.where(inside, left + share * (right - left), carried).astype(np.float32)
+    return np.where(np.isnan(values), line, values), carried, after
+
+
+_FILLS = {"error": _leave, "mask": _leave, "forward": _carry, "interpolate": _interpolate}
+
+
+def _forward(values: Floats, starts: Integers) -> Floats:
+    if not np.isnan(values).any():
+        return values
+    before, _ = _neighbours(values, starts)
+    filled = np.take_along_axis(values, np.maximum(before, 0), axis=0)
+    return np.where(before >= 0, filled, np.float32("nan"))
+
+
+def _neighbours(values: Floats, starts: Integers) -> tuple[Integers, Integers]:
+    """For each row the nearest observed row at or before it (-1 for none) and at or after it (N), in its own series."""
+    rows = np.arange(len(values))[:, None]
+    observed = ~np.isnan(values)
+    before = np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
+    after = np.minimum.accumulate(np.where(observed, rows, len(values))[::-1], axis=0)[::-1]
+    sizes = np.diff(starts)
+    first, end = np.repeat(starts[:-1], sizes)[:, None], np.repeat(starts[1:], sizes)[:, None]
+    return np.where(before >= first, before, -1), np.where(after < end, after, len(values))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Forecasts to train on or to be judged by, as row numbers.
+
+    Attributes:
+        origins: row of the first forecast step, int64 [E].
+        firsts: first row of the series, int64 [E].
+        limits: first row that is no target any more, int64 [E].
+        series: index of the series, int64 [E].
+    """
+
+    origins: Integers
+    firsts: Integers
+    limits: Integers
+    series: Integers
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def latest(self, count: int) -> "Examples":
+        """At most `count` examples, evenly spread over the series and, within one, over the time."""
+        if len(self) <= count:
+            return self
+        chosen = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
+        return Examples(self.origins[chosen], self.firsts[chosen], self.limits[chosen], self.series[chosen])
+
+
+def training_examples(sequences: Sequences, fold: Fold, *, window: int) -> Examples:
+    """Every origin whose targets lie before the fold's training end.
+
+    Origins start once a window is full; a series shorter than two windows starts at half its length, its first windows
+    padded. The last origins have fewer targets than the horizon.
+
+    Args:
+        sequences: the data.
+        fold: where training ends in each series.
+        window: input steps.
+    """
+    ends = fold.train_ends
+    first = np.minimum(window, np.maximum(ends // 2, 1))
+    return _spread(sequences, first, np.maximum(ends - first, 0), limits=ends, stride=1)
+
+
+def validation_examples(sequences: Sequences, fold: Fold, *, horizon: int) -> Examples:
+    """The fixed forecasts of a fold's block: one every `horizon` steps, each step of the block a target once.
+
+    Args:
+        sequences: the data.
+        fold: the blocks.
+        horizon: steps of a forecast.
+    """
+    counts = -(-(fold.ends - fold.starts) // horizon)
+    return _spread(sequences, fold.starts, counts, limits=fold.ends, stride=horizon)
+
+
+def _spread(sequences: Sequences, first: Integers, counts: Integers, *, limits: Integers, stride: int) -> Examples:
+    series = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = sequences.starts[:-1]
+    return Examples(
+        origins=(rows + first)[series] + within * stride,
+        firsts=rows[series],
+        limits=(rows + limits)[series],
+        series=series,
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples' values.
+
+    Attributes:
+        target: [B, C, Y] history, NaN where missing or before the series.
+        past: [B, C, P].
+        known: [B, C + h, K].
+        static: [B, M].
+        future: [B, h, Y] the truth, NaN where missing or beyond the limit.
+    """
+
+    target: Tensor
+    past: Tensor
+    known: Tensor
+    static: Tensor
+    future: Tensor
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What a forecaster is called with."""
+        return self.target, self.past, self.known, self.static
+
+
+class Gatherer:
+    """Gathers batches of one set of examples.
+
+    Args:
+        sequences: the data; its arrays are read, never written.
+        examples: which forecasts.
+        context: C, steps of history.
+        horizon: h.
+    """
+
+    def __init__(self, sequences: Sequences, examples: Examples, *, context: int, horizon: int) -> None:
+        self._context = context
+        self._offsets = torch.arange(-context, horizon)
+        self._origins, self._firsts, self._limits, self._series = (
+            _tensor(rows) for rows in (examples.origins, examples.firsts, examples.limits, examples.series)
+        )
+        self._inputs, self._target = _tensor(sequences.inputs), _tensor(sequences.target)
+        self._carried = None if sequences.carried is None else _tensor(sequences.carried)
+        self._resolved = None if sequences.resolved is None else _tensor(sequences.resolved)
+        self._past, self._known, self._static = (
+            _tensor(values) for values in (sequences.past, sequences.known, sequences.static)
+        )
+        self._last_row = len(sequences.target) - 1
+        self._is_padded = bool((examples.origins - context < examples.firsts).any())
+        self._is_cut = bool((examples.origins + horizon > examples.limits).any())
+
+    def __len__(self) -> int:
+        return len(self._origins)
+
+    def batch(self, chosen: Tensor) -> Batch:
+        """The examples with the given numbers.
+
+        Args:
+            chosen: int64 [B], each below `len(self)`.
+        """
+        origins = self._origins[chosen].unsqueeze(1)
+        rows = origins + self._offsets  # [B, C + h]
+        before = rows < self._firsts[chosen].unsqueeze(1) if self._is_padded else None
+        beyond = rows >= self._limits[chosen].unsqueeze(1) if self._is_cut else None
+        if before is not None or beyond is not None:
+            rows = rows.clamp(0, self._last_row)
+        history, ahead = rows[:, : self._context], rows[:, self._context :]
+        target = self._inputs[history]
+        if self._carried is not None and self._resolved is not None:
+            is_past = self._resolved[history] < origins.unsqueeze(2)
+            target = torch.where(is_past, target, self._carried[history])
+        past, known = self._past[history], self._known[rows]
+        if before is not None:
+            padding = before[:, : self._context].unsqueeze(2)
+            target, past = (values.masked_fill(padding, torch.nan) for values in (target, past))
+            known = known.masked_fill(before.unsqueeze(2), torch.nan)
+        future = self._target[ahead]
+        if beyond is not None:
+            future = future.masked_fill(beyond[:, self._context :].unsqueeze(2), torch.nan)
+        return Batch(target, past, known, self._static[self._series[chosen]], future)
+
+
+def _tensor(values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+    """A tensor over the same memory, which nobody writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values)

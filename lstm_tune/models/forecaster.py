@@ -1,0 +1,236 @@
+"""The forecasting network: raw windows in, forecasts in the user's units out.
+
+Everything between - transformation, normalisation, encoding, the LSTM, the highway, the way back - is inside, so an
+exported graph needs no preprocessing. NaN marks a missing value and the padding of a series shorter than the window.
+
+Shape letters: B batch, C context steps, W window steps, h horizon, Y targets, Q quantiles, H units.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lstm_tune.models.features import FeatureEncoder, FeatureStatistics
+from lstm_tune.models.lstm import Dropout, StackedLstm
+from lstm_tune.models.normalization import NORMALIZERS
+from lstm_tune.spec.hyperparameters import Value
+
+
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the task and the data fix about a forecaster, whatever the hyperparameters.
+
+    Attributes:
+        horizon: h, steps to forecast.
+        season: steps in a season, 1 for none.
+        targets: Y.
+        quantiles: levels in rising order with 0.5 among them, or empty for a point forecast.
+        indicator: whether the network is told which steps were observed.
+    """
+
+    horizon: int
+    season: int
+    targets: int
+    quantiles: tuple[float, ...] = ()
+    indicator: bool = False
+
+
+@dataclass(frozen=True)
+class ForecastStatistics:
+    """What is fitted on a fold's training rows and becomes part of the network.
+
+    Attributes:
+        mean: [Y] of the target, after the log where it is used.
+        scale: [Y] standard deviation likewise, above zero.
+        smallest: [Y] smallest positive training value; the logarithm is taken of nothing below half of it.
+        past: of the past covariates.
+        known: of the known covariates.
+        static: of the static covariates.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    smallest: Tensor
+    past: FeatureStatistics
+    known: FeatureStatistics
+    static: FeatureStatistics
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A forecast in normalised units and the way back to the user's.
+
+    Attributes:
+        forecast: [B, h, Y] or, with quantiles, [B, h, Y, Q].
+        location: [B, 1, Y].
+        scale: [B, 1, Y].
+    """
+
+    forecast: Tensor
+    location: Tensor
+    scale: Tensor
+
+
+def context_steps(hyperparameters: Mapping[str, Value], *, season: int) -> int:
+    """Steps of history a forecaster reads: its window, or a season where that is longer and used."""
+    window = int(hyperparameters["window"])
+    return max(window, season) if hyperparameters["seasonal_residual"] else window
+
+
+class Forecaster(nn.Module):
+    """An LSTM over the window, with a linear highway and a seasonal residual beside it.
+
+    Args:
+        design: what task and data fix.
+        statistics: fitted on training rows.
+        hyperparameters: one value for each of the forecast task's hyperparameters.
+
+    Source:
+        Linear highway: Lai et al. 2018 (LSTNet), section 3.5; per-window scaling: Salinas et al. 2020 (DeepAR),
+        section 3.3.
+    """
+
+    def __init__(
+        self, design: Design, statistics: ForecastStatistics, hyperparameters: Mapping[str, Value]
+    ) -> None:
+        super().__init__()
+        value = hyperparameters
+        self.design = design
+        self.window = int(value["window"])
+        self.context = context_steps(value, season=design.season)
+        self.is_log = bool(value["log_transform"])
+        self.is_seasonal = bool(value["seasonal_residual"])
+        self.normalization = str(value["normalization"])
+        self.input_noise = float(value["input_noise"])
+        self.outputs = max(len(design.quantiles), 1)
+        self.register_buffer("mean", statistics.mean.clone())
+        self.register_buffer("deviation", statistics.scale.clone())
+        self.register_buffer("smallest", statistics.smallest.clone())
+        self.past = FeatureEncoder(statistics.past)
+        self.known = FeatureEncoder(statistics.known)
+        self.static = FeatureEncoder(statistics.static)
+        features = design.targets * (2 if design.indicator else 1) + self.past.output_size + self.known.output_size
+        locked, dropout = bool(value["locked_dropout"]), float(value["dropout"])
+        self.input_dropout = Dropout(float(value["input_dropout"]), locked=locked)
+        self.lstm = StackedLstm(
+            features + self.static.output_size,
+            units=int(value["units"]),
+            depth=int(value["depth"]),
+            dropout=dropout,
+            recurrent_dropout=float(value["recurrent_dropout"]),
+            locked_dropout=locked,
+            layer_norm=bool(value["layer_norm"]),
+            residual=bool(value["residual"]),
+            bidirectional=bool(value["bidirectional"]),
+        )
+        self.output_dropout = nn.Dropout(dropout)
+        summary = self.lstm.output_size + self.static.output_size
+        self.head = nn.Linear(summary, design.horizon * design.targets * self.outputs)
+        self.step_head = _step_head(summary, self.known.output_size, design.targets * self.outputs)
+        self.highway = _zero_linear(self.window, design.horizon) if value["highway"] else None
+
+    def forward(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> Tensor:
+        """Forecasts in the user's units.
+
+        Args:
+            target: [B, C, Y] the last C steps, NaN where missing; C is `self.context`.
+            past: [B, C, P] past covariates of the same steps.
+            known: [B, C + h, K] known covariates of these and the forecast steps.
+            static: [B, M] static covariates.
+
+        Returns:
+            [B, h, Y], or [B, h, Y, Q] with quantiles, which never cross.
+        """
+        scaled = self.scaled(target, past, known, static)
+        location, scale = scaled.location, scaled.scale
+        if self.design.quantiles:
+            location, scale = location.unsqueeze(-1), scale.unsqueeze(-1)
+        forecast = scaled.forecast * scale + location
+        return forecast.exp() if self.is_log else forecast
+
+    def scaled(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> Scaled:
+        """Forecasts in normalised units; arguments as in `forward`."""
+        observed = ~target.isnan()
+        values = torch.where(observed, self._transformed(target), torch.zeros_like(target))
+        location, scale = self._location_and_scale(values[:, -self.window :], observed[:, -self.window :])
+        series = torch.where(observed, (values - location) / scale, torch.zeros_like(values))
+        window = series[:, -self.window :]
+        steps = known.shape[1] - self.design.horizon
+        known_features, static_features = self.known(known), self.static(static)
+        parts = [window + self.input_noise * torch.randn_like(window) if self._is_noisy else window]
+        if self.design.indicator:
+            parts.append(observed[:, -self.window :].to(window.dtype))
+        parts.append(self.past(past[:, -self.window :]))
+        parts.append(known_features[:, steps - self.window : steps])
+        parts.append(static_features.unsqueeze(1).expand(-1, self.window, -1))
+        states = self.lstm(self.input_dropout(torch.cat(parts, dim=-1)))
+        summary = self.output_dropout(torch.cat([self.lstm.summary(states), static_features], dim=-1))
+        raw = self.head(summary).unflatten(1, (self.design.horizon, -1))  # [B, h, Y·Q]
+        if self.step_head is not None:
+            repeated = summary.unsqueeze(1).expand(-1, self.design.horizon, -1)
+            raw = raw + self.step_head(torch.cat([repeated, known_features[:, steps:]], dim=-1))
+        raw = raw.unflatten(2, (self.design.targets, self.outputs))  # [B, h, Y, Q]
+        base = self._base(series, observed, window).unsqueeze(-1)
+        if not self.design.quantiles:
+            return Scaled((raw + base).squeeze(-1), location, scale)
+        return Scaled(base + self._ordered(raw), location, scale)
+
+    def scaled_target(self, target: Tensor, scaled: Scaled) -> Tensor:
+        """The truth [B, h, Y] in the normalised units of a forecast; NaN stays NaN."""
+        return (self._transformed(target) - scaled.location) / scaled.scale
+
+    @property
+    def _is_noisy(self) -> bool:
+        return self.training and self.input_noise > 0
+
+    def _transformed(self, target: Tensor) -> Tensor:
+        return torch.maximum(target, 0.5 * self.get_buffer("smallest")).log() if self.is_log else target
+
+    def _location_and_scale(self, window: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        if self.normalization == "none":
+            shape = (window.shape[0], 1, window.shape[2])
+            return self.get_buffer("mean").expand(shape), self.get_buffer("deviation").expand(shape)
+        return NORMALIZERS[self.normalization](window, observed)
+
+    def _base(self, series: Tensor, observed: Tensor, window: Tensor) -> Tensor:
+        """What the LSTM's output is added to: seasonal naive and highway; [B, h, Y]."""
+        base = series.new_zeros(1, self.design.horizon, self.design.targets)
+        if self.is_seasonal:
+            season = self.design.season
+            steps = [self.context - season + step % season for step in range(self.design.horizon)]
+            base = torch.where(observed[:, steps], series[:, steps], series[:, -1:])
+        if self.highway is not None:
+            base = base + self.highway(window.transpose(1, 2)).transpose(1, 2)
+        return base
+
+    def _ordered(self, raw: Tensor) -> Tensor:
+        """Quantiles that cannot cross: the median, and positive steps away from it on both sides; [B, h, Y, Q]."""
+        middle = self.design.quantiles.index(0.5)
+        median = raw[..., middle : middle + 1]
+        above = nn.functional.softplus(raw[..., middle + 1 :]).cumsum(dim=-1)
+        below = nn.functional.softplus(raw[..., :middle]).flip(-1).cumsum(dim=-1).flip(-1)
+        return torch.cat([median - below, median, median + above], dim=-1)
+
+
+def _step_head(summary: int, known: int, outputs: int) -> nn.Module | None:
+    """Lets the known covariates of a forecast step act on that step's forecast."""
+    if not known:
+        return None
+    width = max(8, min(64, summary))
+    return nn.Sequential(nn.Linear(summary + known, width), nn.GELU(), nn.Linear(width, outputs))
+
+
+def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Free parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,123 @@
+"""A search space in Optuna's terms."""
+
+import itertools
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from lstm_tune.spec.errors import Fault, InputError
+from lstm_tune.spec.hyperparameters import Value
+from lstm_tune.spec.space import Choice, Dimension, Fixed, Range, Space, active
+
+LARGEST_GRID = 10_000
+"""Configurations a grid may have."""
+
+
+def searched(space: Space) -> list[str]:
+    """The hyperparameters with more than one value."""
+    return [name for name, dimension in space.items() if not isinstance(dimension, Fixed)]
+
+
+def is_conditional(space: Space) -> bool:
+    """Whether a searched hyperparameter may be switched off."""
+    return any(space[name].when for name in searched(space))
+
+
+def distribution(dimension: Choice | Range) -> BaseDistribution:
+    """How Optuna draws from a dimension."""
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(dimension.values)
+    if dimension.is_integer:
+        step = int(dimension.step or 1)
+        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log, step=step)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
+    """Draws the active hyperparameters of one configuration, parents before children."""
+    values: dict[str, Value] = {}
+    for name, dimension in space.items():
+        if all(condition.holds(values) for condition in dimension.when):
+            values[name] = _draw(trial, name, dimension)
+    return values
+
+
+def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> Value:
+    if isinstance(dimension, Fixed):
+        return dimension.value
+    if isinstance(dimension, Choice):
+        return trial.suggest_categorical(name, dimension.values)  # type: ignore[no-any-return]
+    if dimension.is_integer:
+        step = int(dimension.step or 1)
+        return trial.suggest_int(name, int(dimension.low), int(dimension.high), log=dimension.log, step=step)
+    return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+
+
+def grid(space: Space) -> list[dict[str, Value]]:
+    """Every configuration of a space whose dimensions are all finite, those that conditions make equal only once.
+
+    Raises:
+        InputError: a range has no step, or the grid is too large.
+    """
+    faults = [
+        Fault(f"space.{name}", "is a range without a step, which a grid cannot enumerate; add step: or write a list")
+        for name in searched(space)
+        if space[name].size == float("inf")
+    ]
+    if faults:
+        raise InputError(faults)
+    axes = [_values(dimension) for dimension in space.values()]
+    size = 1
+    for axis in axes:
+        size *= len(axis)
+    if size > LARGEST_GRID:
+        problem = f"has {size:,} configurations; a grid may have {LARGEST_GRID:,}. Use sampler: tpe or fewer values"
+        raise InputError.at("space", problem)
+    found: dict[tuple[tuple[str, Value], ...], dict[str, Value]] = {}
+    for values in itertools.product(*axes):
+        configuration = active(space, dict(zip(space, values, strict=True)))
+        found.setdefault(tuple(configuration.items()), configuration)
+    return list(found.values())
+
+
+def _values(dimension: Dimension) -> list[Value]:
+    if isinstance(dimension, Fixed):
+        return [dimension.value]
+    if isinstance(dimension, Choice):
+        return list(dimension.values)
+    step = dimension.step or 1
+    return [dimension.low + i * step for i in range(int(dimension.size))]
+
+
+def nearest(space: Space, wanted: dict[str, Value]) -> dict[str, Value]:
+    """The searched part of a configuration, moved into the space: clipped to ranges, else a list's first value.
+
+    Args:
+        space: parents first.
+        wanted: values to come close to; hyperparameters that are not named get the middle of their range.
+    """
+    values: dict[str, Value] = {}
+    for name, dimension in space.items():
+        if isinstance(dimension, Fixed):
+            values[name] = dimension.value
+        elif isinstance(dimension, Choice):
+            values[name] = wanted[name] if wanted.get(name) in dimension.values else dimension.values[0]
+        else:
+            values[name] = _clipped(dimension, wanted.get(name))
+    kept = active(space, values)
+    return {name: kept[name] for name in searched(space) if name in kept}
+
+
+def _clipped(dimension: Range, wanted: Value | None) -> Value:
+    if isinstance(wanted, bool) or not isinstance(wanted, int | float):
+        wanted = (dimension.low * dimension.high) ** 0.5 if dimension.log else (dimension.low + dimension.high) / 2
+    value = min(max(wanted, dimension.low), dimension.high)
+    if dimension.step or dimension.is_integer:
+        step = dimension.step or 1
+        value = dimension.low + round((value - dimension.low) / step) * step
+    return int(value) if dimension.is_integer else float(value)

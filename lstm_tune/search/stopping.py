@@ -1,0 +1,78 @@
+"""When the search ends before its trials are used up."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from lstm_tune.spec.events import TrialEnded
+
+FAILURES_AT_START = 8
+"""When the first trials all fail the experiment is broken, and more trials would only fail too."""
+
+REAL_IMPROVEMENT = 0.1
+"""Standard errors by which a new best must be better to count as an improvement and not as luck."""
+
+
+class StopRule:
+    """Decides that no further trial should start, and remembers why.
+
+    Args:
+        time_limit_s: seconds from now, or None.
+        stop_when_stale: trials without a real improvement, or None.
+    """
+
+    def __init__(self, *, time_limit_s: float | None, stop_when_stale: int | None) -> None:
+        self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+        self._stale_limit = stop_when_stale
+        self._stale = 0
+        self._best: float | None = None
+        self._ended = 0
+        self._failed = 0
+        self.interrupted = False
+
+    @property
+    def reason(self) -> str | None:
+        """Why the search should end now, or None."""
+        if self.interrupted:
+            return "interrupted"
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return "the time limit is reached"
+        if self._stale_limit is not None and self._stale >= self._stale_limit:
+            return f"no real improvement in {self._stale} trials"
+        if self._failed == self._ended >= FAILURES_AT_START:
+            return f"the first {self._failed} trials all failed"
+        return None
+
+    def saw(self, end: TrialEnded) -> None:
+        """Takes the end of a trial into account."""
+        self._ended += 1
+        self._failed += end.state == "failed"
+        self._stale += 1
+        if end.state == "complete" and end.score is not None and not end.violations:
+            margin = REAL_IMPROVEMENT * (end.standard_error or 0.0)
+            if self._best is None or end.score < self._best - margin:
+                self._stale = 0
+            self._best = end.score if self._best is None else min(self._best, end.score)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Treats the first SIGINT or SIGTERM as a wish to stop; a second one ends the process at once."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            for one in previous:
+                signal.signal(one, signal.SIG_DFL)
+
+        previous = {}
+        try:
+            for one in (signal.SIGINT, signal.SIGTERM):
+                previous[one] = signal.signal(one, handle)
+        except ValueError:  # not the main thread: whoever is there handles signals
+            previous = {}
+        try:
+            yield
+        finally:
+            for one, handler in previous.items():
+                signal.signal(one, handler)

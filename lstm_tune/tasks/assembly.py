@@ -1,0 +1,165 @@
+"""From a checked experiment to a task on real data: reads, checks, splits, and settles the search space."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lstm_tune.data.building import build_panel
+from lstm_tune.data.folds import Split, auto_block, split_panel
+from lstm_tune.data.panel import Columns, Panel
+from lstm_tune.data.reading import read_frame
+from lstm_tune.data.sequences import prepare
+from lstm_tune.data.times import infer_season
+from lstm_tune.models.forecaster import Design
+from lstm_tune.spec.defaults import default_space
+from lstm_tune.spec.errors import Fault, InputError
+from lstm_tune.spec.experiment import DataSpec, Experiment
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
+from lstm_tune.spec.space import Choice, Dimension, Fixed
+from lstm_tune.tasks.forecast import ForecastTask
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment that is ready to be searched.
+
+    Attributes:
+        panel: the data.
+        task: the question put to it.
+        space: dimensions, parents first; what the file leaves out has its default.
+        warnings: what the user should know before the search begins.
+    """
+
+    panel: Panel
+    task: ForecastTask
+    space: dict[str, Dimension]
+    warnings: tuple[str, ...]
+
+
+def columns_of(data: DataSpec) -> Columns:
+    """The roles of the columns, as the data layer wants them."""
+    return Columns(
+        targets=tuple(data.target),
+        time=data.time,
+        series=tuple(data.series or ()),
+        past=tuple(data.covariates.past),
+        known=tuple(data.covariates.known),
+        static=tuple(data.covariates.static),
+    )
+
+
+def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
+    """Everything a search needs, short of the search.
+
+    Args:
+        experiment: the checked file.
+        folder: what `data.path` is relative to.
+
+    Raises:
+        InputError: the data cannot be read, breaks a rule, or is too short for the folds or the windows.
+    """
+    columns = columns_of(experiment.data)
+    frame = read_frame(experiment.data.path, folder=folder, columns=columns.all)
+    missing, frequency = experiment.data.missing, experiment.data.frequency
+    panel = build_panel(frame, columns, missing=missing, frequency=frequency, where=experiment.data.path)
+    season = infer_season(panel.frequency) if experiment.task.season == "auto" else experiment.task.season
+    split = _split(experiment, panel)
+    development = split.test.starts
+    season = season if season < int(development.max()) else 1
+    space = experiment.dimensions
+    positive = bool(np.nanmin(panel.target) > 0)
+    if space is None:
+        space = default_space(
+            rows=int(development.sum()),
+            longest=int(np.median(split.folds[0].train_ends[split.folds[0].train_ends > 0])),
+            horizon=experiment.task.horizon,
+            season=season,
+            positive=positive,
+        )
+    _check_space(space, panel=panel, split=split, positive=positive, gap=experiment.validation.gap)
+    largest = int(_corners(space, "window")[1])
+    design = Design(
+        horizon=experiment.task.horizon,
+        season=season,
+        targets=len(columns.targets),
+        quantiles=tuple(experiment.task.quantiles or ()),
+        indicator=missing == "mask" or bool((development < largest).any()),
+    )
+    task = ForecastTask(prepare(panel, missing=missing), split, design, experiment.search.metric)
+    return Prepared(panel, task, space, tuple(_warnings(experiment, panel, split, space)))
+
+
+def _split(experiment: Experiment, panel: Panel) -> Split:
+    validation, horizon, test = experiment.validation, experiment.task.horizon, experiment.test_steps
+    block = validation.block
+    if block == "auto":
+        block = auto_block(panel.histories, horizon=horizon, folds=validation.folds, test=test)
+    return split_panel(
+        panel.histories, horizon=horizon, folds=validation.folds, block=block, gap=validation.gap, test=test
+    )
+
+
+def _corners(space: dict[str, Dimension], name: str) -> tuple[Value, Value]:
+    entry = space.get(name) or Fixed(HYPERPARAMETERS["forecast"][name].default)
+    return entry.corners
+
+
+def corner(space: dict[str, Dimension], *, largest: bool) -> dict[str, Value]:
+    """The configuration with the fewest, or the most, free parameters that the space allows."""
+    values = {name: knob.default for name, knob in HYPERPARAMETERS["forecast"].items()}
+    for name, dimension in space.items():
+        values[name] = dimension.corners[1 if largest else 0]
+    return values
+
+
+def _check_space(space: dict[str, Dimension], *, panel: Panel, split: Split, positive: bool, gap: int) -> None:
+    faults: list[Fault] = []
+    longest = int(split.folds[0].train_ends.max())
+    smallest_window = int(_corners(space, "window")[0])
+    if smallest_window > longest:
+        problem = (
+            f"every window is longer than the {longest} training steps that the longest series has in the first fold;"
+            f" the smallest is {smallest_window}. Shorten the windows, or lower validation.folds"
+        )
+        faults.append(Fault("space.window", problem))
+    if not positive and True in _values_of(space, "log_transform"):
+        problem = "is true for some trials, but the target is not above zero everywhere. Leave log_transform out"
+        faults.append(Fault("space.log_transform", problem))
+    if faults:
+        raise InputError(faults)
+
+
+def _values_of(space: dict[str, Dimension], name: str) -> tuple[Value, ...]:
+    entry = space.get(name)
+    if isinstance(entry, Choice):
+        return entry.values
+    return (entry.value,) if isinstance(entry, Fixed) else ()
+
+
+def _warnings(experiment: Experiment, panel: Panel, split: Split, space: dict[str, Dimension]) -> list[str]:
+    found: list[str] = []
+    largest, shortest = int(_corners(space, "window")[1]), int(panel.histories.min())
+    training = int(split.folds[0].train_ends.max())
+    if largest > training:
+        found.append(f"The largest window ({largest} steps) is longer than any training part of the first fold ({training}).")
+    elif largest > shortest - experiment.test_steps:
+        found.append(f"The largest window ({largest} steps) is longer than some series; their windows are padded.")
+    if experiment.task.horizon > split.block:
+        found.append(
+            f"The horizon ({experiment.task.horizon} steps) is longer than a validation block ({split.block});"
+            " the last forecast steps are never judged."
+        )
+    if 0 < experiment.test_steps < experiment.task.horizon:
+        found.append(
+            f"The test part ({experiment.test_steps} steps) is shorter than the horizon ({experiment.task.horizon})."
+        )
+    left_out = panel.size - split.folds[0].series
+    if left_out:
+        found.append(f"{left_out} of {panel.size} series are too short for the first fold and join later folds only.")
+    return found
+
+
+def with_metric(task: ForecastTask, metric: str) -> ForecastTask:
+    """The same task, scored by another metric."""
+    return replace(task, metric=metric)

@@ -1,0 +1,217 @@
+"""The forecasting task: gives training its folds, networks, losses and scores.
+
+Shape letters: B batch, C context steps, E examples, h horizon, Y targets.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lstm_tune.data.folds import Fold, Split
+from lstm_tune.data.panel import Floats
+from lstm_tune.data.scaling import ColumnStatistics, fit_statistics, seasonal_errors, training_rows
+from lstm_tune.data.sequences import (
+    Batch,
+    Examples,
+    Gatherer,
+    Sequences,
+    training_examples,
+    validation_examples,
+)
+from lstm_tune.models.features import FeatureStatistics
+from lstm_tune.models.forecaster import Design, Forecaster, ForecastStatistics, context_steps, count_parameters
+from lstm_tune.spec.hyperparameters import Hyperparameters
+from lstm_tune.tasks.losses import POINT_LOSSES, masked_mean, pinball
+from lstm_tune.tasks.metrics import FORECAST_METRICS, Judged, Metric, ratio
+from lstm_tune.models.problem import Part, Tally
+
+EVALUATION_BATCH = 4096
+"""Forecasts judged in one forward pass: enough to fill the kernels, little enough to fit a small GPU."""
+
+TRAINING_SAMPLE = 512
+"""Training forecasts that the generalisation gap is measured on."""
+
+
+class ForecastProblem:
+    """One fold of a forecasting experiment, for one configuration.
+
+    Args:
+        sequences: the data.
+        fold: where training ends and which block judges.
+        design: what task and data fix about the network.
+        hyperparameters: one value for each of the task's.
+        metric: how forecasts are scored.
+    """
+
+    def __init__(
+        self, sequences: Sequences, fold: Fold, design: Design, hyperparameters: Hyperparameters, metric: Metric
+    ) -> None:
+        self._sequences = sequences
+        self._fold = fold
+        self._design = design
+        self._metric = metric
+        self._context = context_steps(hyperparameters, season=design.season)
+        self._loss = POINT_LOSSES[str(hyperparameters["loss"])]
+        self._levels = torch.tensor(design.quantiles or (0.5,))
+        window = int(hyperparameters["window"])
+        self._training = training_examples(sequences, fold, window=window)
+        self._judged = {
+            "validation": validation_examples(sequences, fold, horizon=design.horizon),
+            "training": self._training.latest(TRAINING_SAMPLE),
+        }
+        self._gatherer = self._gather(self._training)
+        self._parts: dict[Part, tuple[list[Batch], list[Tensor]]] = {}
+
+    @property
+    def examples(self) -> int:
+        """Number of training forecasts."""
+        return len(self._training)
+
+    def network(self, hyperparameters: Hyperparameters) -> nn.Module:
+        """A forecaster fitted to this fold's training rows; weights from torch's global generator."""
+        is_log = bool(hyperparameters["log_transform"])
+        return Forecaster(self._design, fit_forecast_statistics(self._sequences, self._fold, is_log=is_log), hyperparameters)
+
+    def loss(self, network: nn.Module, chosen: Tensor) -> Tensor:
+        """Mean loss in normalised units of the training forecasts `chosen` [B]."""
+        assert isinstance(network, Forecaster)
+        batch = _to(self._gatherer.batch(chosen), _device(network))
+        scaled = network.scaled(*batch.inputs)
+        truth = network.scaled_target(batch.future, scaled)
+        observed = ~truth.isnan()
+        if not self._design.quantiles:
+            return masked_mean(self._loss(scaled.forecast, truth), observed)
+        losses = pinball(scaled.forecast, truth, self._levels.to(truth.device))
+        return masked_mean(losses, observed.unsqueeze(-1).expand_as(losses)) * 2
+
+    def tally(self, network: nn.Module, part: Part) -> Tally:
+        """Sums and counts of the metric, one pair a forecast."""
+        batches, scales = self._prepared(part)
+        pairs = []
+        for batch, scale in zip(batches, scales, strict=True):
+            forecast = network(*_to(batch, _device(network)).inputs).cpu()
+            pairs.append(self._metric.sums(judged(forecast, batch.future, scale, self._levels)))
+        sums, counts = (torch.cat(column) for column in zip(*pairs, strict=True))
+        return Tally(sums, counts)
+
+    def truths(self, part: Part) -> tuple[Examples, list[Batch], list[Tensor]]:
+        """The forecasts of a part, their values in batches, and the scale of each series' errors [E, 1, Y] likewise."""
+        return self._judged[part], *self._prepared(part)
+
+    def _prepared(self, part: Part) -> tuple[list[Batch], list[Tensor]]:
+        """The fixed batches of a part, gathered at their first use."""
+        if part not in self._parts:
+            examples = self._judged[part]
+            gatherer = self._gather(examples)
+            scale = torch.from_numpy(self._scale()[examples.series]).unsqueeze(1)  # [E, 1, Y]
+            chunks = torch.arange(len(examples)).split(EVALUATION_BATCH)
+            self._parts[part] = [gatherer.batch(chunk) for chunk in chunks], [scale[chunk] for chunk in chunks]
+        return self._parts[part]
+
+    def _scale(self) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+        ends, power = self._fold.train_ends, self._metric.scale_power
+        return seasonal_errors(self._sequences, ends, season=self._design.season, power=power)
+
+    def _gather(self, examples: Examples) -> Gatherer:
+        return Gatherer(self._sequences, examples, context=self._context, horizon=self._design.horizon)
+
+
+@dataclass(frozen=True)
+class ForecastTask:
+    """A forecasting experiment: all folds of a panel.
+
+    Attributes:
+        sequences: the data.
+        split: the folds and the locked test part.
+        design: what task and data fix about a network.
+        metric: name of the metric that is optimised.
+    """
+
+    sequences: Sequences
+    split: Split
+    design: Design
+    metric: str
+
+    def problems(self, hyperparameters: Hyperparameters) -> list[ForecastProblem]:
+        """The folds, for one configuration."""
+        return [self._problem(fold, hyperparameters) for fold in self.split.folds]
+
+    def final_problem(self, hyperparameters: Hyperparameters) -> ForecastProblem:
+        """All development rows to learn from, the test part to be judged by."""
+        return self._problem(self.split.test, hyperparameters)
+
+    def score(self, tally: Tally) -> float:
+        """The metric of pooled sums and counts."""
+        return ratio(FORECAST_METRICS[self.metric], tally.sums, tally.counts)
+
+    def parameters(self, hyperparameters: Hyperparameters) -> int:
+        """Free parameters of the network, counted without memory for its weights."""
+        with torch.device("meta"):
+            network = Forecaster(self.design, _empty_statistics(self.sequences), hyperparameters)
+        return count_parameters(network)
+
+    def _problem(self, fold: Fold, hyperparameters: Hyperparameters) -> ForecastProblem:
+        return ForecastProblem(self.sequences, fold, self.design, hyperparameters, FORECAST_METRICS[self.metric])
+
+
+def judged(forecast: Tensor, truth: Tensor, scale: Tensor, levels: Tensor) -> Judged:
+    """A forecast beside the truth.
+
+    Args:
+        forecast: [E, h, Y], or [E, h, Y, Q] with Q levels.
+        truth: [E, h, Y].
+        scale: [E, 1, Y].
+        levels: [Q]; 0.5 among them.
+    """
+    if forecast.dim() == truth.dim():
+        return Judged(forecast, truth, scale, forecast.unsqueeze(-1), torch.tensor([0.5]))
+    middle = levels.tolist().index(0.5)
+    return Judged(forecast[..., middle], truth, scale, forecast, levels)
+
+
+def fit_forecast_statistics(sequences: Sequences, fold: Fold, *, is_log: bool) -> ForecastStatistics:
+    """Everything a network is told about its training rows, and about no others."""
+    rows = training_rows(sequences, fold)
+    target = fit_statistics(sequences.target[rows], is_log=is_log)
+    takes_part = fold.train_ends > 0
+    return ForecastStatistics(
+        mean=torch.from_numpy(target.mean),
+        scale=torch.from_numpy(target.scale),
+        smallest=torch.from_numpy(target.smallest),
+        past=_feature_statistics(fit_statistics(sequences.past[rows], sequences.past_features)),
+        known=_feature_statistics(fit_statistics(sequences.known[rows], sequences.known_features)),
+        static=_feature_statistics(fit_statistics(sequences.static[takes_part], sequences.static_features)),
+    )
+
+
+def _empty_statistics(sequences: Sequences) -> ForecastStatistics:
+    def blank(values: Floats) -> Floats:
+        return values[:0]
+
+    target = fit_statistics(blank(sequences.target))
+    return ForecastStatistics(
+        mean=torch.tensor(target.mean),
+        scale=torch.tensor(target.scale),
+        smallest=torch.tensor(target.smallest),
+        past=_feature_statistics(fit_statistics(blank(sequences.past), sequences.past_features)),
+        known=_feature_statistics(fit_statistics(blank(sequences.known), sequences.known_features)),
+        static=_feature_statistics(fit_statistics(blank(sequences.static), sequences.static_features)),
+    )
+
+
+def _feature_statistics(columns: ColumnStatistics) -> FeatureStatistics:
+    seen = tuple(torch.tensor(seen) for seen in columns.seen)
+    return FeatureStatistics(columns.categories, torch.tensor(columns.mean), torch.tensor(columns.scale), seen)
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    values = (batch.target, batch.past, batch.known, batch.static, batch.future)
+    return Batch(*(value.to(device, non_blocking=True) for value in values))

@@ -1,0 +1,145 @@
+"""Training one network on one fold: a step, an epoch, an average of weights."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lstm_tune.spec.errors import DivergedError
+from lstm_tune.spec.hyperparameters import Hyperparameters
+from lstm_tune.models.problem import Part, Problem, Tally
+
+AUTO_STEPS = 50
+"""Steps of an automatic epoch at most: a pass over a large panel is too long to wait for between two reports."""
+
+
+@dataclass(frozen=True)
+class Portions:
+    """How training is cut into epochs and batches.
+
+    Attributes:
+        batch_size: examples of one step.
+        steps_per_epoch: optimiser steps of one epoch; None for one pass over the examples, 50 at most.
+    """
+
+    batch_size: int
+    steps_per_epoch: int | None = None
+
+    def steps(self, examples: int) -> int:
+        """Steps of one epoch."""
+        return self.steps_per_epoch or min(-(-examples // self.batch_size), AUTO_STEPS)
+
+
+class FoldTrainer:
+    """A network on its way: weights, their average, optimiser and random state.
+
+    Two trainers made from the same arguments give the same numbers on the same machine, whatever runs in between: each
+    keeps its own random state.
+
+    Args:
+        problem: the fold.
+        hyperparameters: one value for each of the task's.
+        portions: epochs and batches.
+        seed: of the initial weights, the order of examples and dropout.
+        device: where to train.
+    """
+
+    def __init__(
+        self, problem: Problem, hyperparameters: Hyperparameters, portions: Portions, *, seed: int, device: torch.device
+    ) -> None:
+        self._problem = problem
+        self._device = device
+        self._batch_size = min(portions.batch_size, problem.examples)
+        self.steps_per_epoch = portions.steps(problem.examples)
+        self.steps = 0
+        self._order = torch.empty(0, dtype=torch.int64)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._network = problem.network(hyperparameters).to(device)
+            self._random = torch.get_rng_state()
+        self._parameters = list(self._network.parameters())
+        self._ema = float(hyperparameters["ema"])
+        self.averaged = copy.deepcopy(self._network).requires_grad_(False) if self._ema else self._network
+        self._average = list(self.averaged.parameters())
+        self._clip = float(hyperparameters["gradient_clip"])
+        self._optimizer = torch.optim.AdamW(
+            self._parameters,
+            lr=float(hyperparameters["learning_rate"]),
+            weight_decay=float(hyperparameters["weight_decay"]),
+            fused=True,
+        )
+
+    def train(self, steps: int) -> None:
+        """Takes optimiser steps.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite.
+        """
+        self._network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._random)
+            total = torch.zeros((), device=self._device)
+            for _ in range(steps):
+                total += self._step()
+            self._random = torch.get_rng_state()
+        self.steps += steps
+        if not torch.isfinite(total):
+            raise DivergedError(f"the training loss became {float(total)} within step {self.steps}")
+
+    def tally(self, part: Part) -> Tally:
+        """The metric of the averaged weights, as sums and counts."""
+        self.averaged.eval()
+        with torch.inference_mode():
+            return self._problem.tally(self.averaged, part)
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the averaged weights and buffers."""
+        return {name: value.detach().clone() for name, value in self.averaged.state_dict().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything needed to go on later, as named tensors."""
+        state = {f"network.{name}": value for name, value in self._network.state_dict().items()}
+        state |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
+        for i, values in enumerate(self._optimizer.state_dict()["state"].values()):
+            state |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
+        state |= {"random": self._random, "order": self._order, "steps": torch.tensor(self.steps)}
+        return {name: value.detach().clone() for name, value in state.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Goes back to what `state` returned."""
+        self._network.load_state_dict(below("network.", state))
+        self.averaged.load_state_dict(below("averaged.", state))
+        moments: dict[int, dict[str, Any]] = {}
+        for name, value in below("optimizer.", state).items():
+            index, _, field = name.partition(".")
+            moments.setdefault(int(index), {})[field] = value
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._random, self._order, self.steps = state["random"], state["order"], int(state["steps"])
+
+    def _step(self) -> Tensor:
+        loss = self._problem.loss(self._network, self._next_batch())
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._clip:
+            nn.utils.clip_grad_norm_(self._parameters, self._clip, foreach=True)
+        self._optimizer.step()
+        if self._ema:
+            taken = self.steps + 1
+            decay = min(self._ema, taken / (taken + 9))  # young averages forget their random start quickly
+            torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
+        return loss.detach()
+
+    def _next_batch(self) -> Tensor:
+        """Example numbers, each example once before any comes again."""
+        if len(self._order) < self._batch_size:
+            self._order = torch.randperm(self._problem.examples)
+        batch, self._order = self._order[: self._batch_size], self._order[self._batch_size :]
+        return batch
+
+
+def below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The entries whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,141 @@
+"""A trial: the networks of all folds, trained epoch by epoch side by side, judged by their mean."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import torch
+from torch import Tensor
+
+from lstm_tune.spec.errors import DivergedError
+from lstm_tune.spec.hyperparameters import Hyperparameters
+from lstm_tune.training.fold import FoldTrainer, Portions, below
+from lstm_tune.models.problem import Part, Task
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """How all folds stand after an epoch.
+
+    Attributes:
+        epoch: epochs trained, from 1.
+        fold_scores: the metric on each fold's validation targets.
+        train_scores: the metric on a sample of each fold's training targets.
+    """
+
+    epoch: int
+    fold_scores: tuple[float, ...]
+    train_scores: tuple[float, ...]
+
+    @property
+    def score(self) -> float:
+        """Mean over the folds."""
+        return fmean(self.fold_scores)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of the mean over the folds; None with one fold."""
+        count = len(self.fold_scores)
+        return stdev(self.fold_scores) / math.sqrt(count) if count > 1 else None
+
+    @property
+    def train_score(self) -> float:
+        """Mean of the training metric over the folds."""
+        return fmean(self.train_scores)
+
+    @property
+    def gap(self) -> float:
+        """Generalisation gap: validation over training metric, minus one; NaN where training is perfect."""
+        return self.score / self.train_score - 1 if self.train_score > 0 else math.nan
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """Seed of a fold's network: the same for every trial of a run, so that trials can be compared."""
+    return seed * 10_007 + fold
+
+
+class Lockstep:
+    """The folds of one trial, going forward together.
+
+    Args:
+        task: gives the folds and takes the ratio of their tallies.
+        hyperparameters: one value for each of the task's.
+        portions: epochs and batches.
+        max_epochs: epochs at most.
+        patience_epochs: ends after this many epochs without a better fold mean.
+        seed: the run's.
+        device: where to train.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        hyperparameters: Hyperparameters,
+        portions: Portions,
+        *,
+        max_epochs: int,
+        patience_epochs: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._task = task
+        self._max_epochs = max_epochs
+        self._patience_epochs = patience_epochs
+        self._folds = [
+            FoldTrainer(problem, hyperparameters, portions, seed=fold_seed(seed, k), device=device)
+            for k, problem in enumerate(task.problems(hyperparameters))
+        ]
+        self.epoch = 0
+        self.best: EpochResult | None = None
+        self.best_weights: list[dict[str, Tensor]] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are trained or patience has run out."""
+        best_epoch = self.best.epoch if self.best else 0
+        return self.epoch >= self._max_epochs or self.epoch - best_epoch >= self._patience_epochs
+
+    def epochs(self) -> Iterator[EpochResult]:
+        """Trains on, one epoch an item, until the trial is done. Stopping early is ceasing to iterate.
+
+        Raises:
+            DivergedError: a loss or score became NaN or infinite.
+        """
+        while not self.is_done:
+            yield self._epoch()
+
+    def _epoch(self) -> EpochResult:
+        for fold in self._folds:
+            fold.train(fold.steps_per_epoch)
+        result = EpochResult(self.epoch + 1, self._scores("validation"), self._scores("training"))
+        if not all(math.isfinite(score) for score in result.fold_scores):
+            raise DivergedError(f"the validation score became {result.score} in epoch {result.epoch}")
+        self.epoch = result.epoch
+        if self.best is None or result.score < self.best.score:
+            self.best = result
+            self.best_weights = [fold.weights() for fold in self._folds]
+        return result
+
+    def _scores(self, part: Part) -> tuple[float, ...]:
+        return tuple(self._task.score(fold.tally(part)) for fold in self._folds)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything needed to go on later, as named tensors (`best_weights` left out when there are none)."""
+        state = {f"{k}.{name}": value for k, fold in enumerate(self._folds) for name, value in fold.state().items()}
+        for k, weights in enumerate(self.best_weights):
+            state |= {f"best.{k}.{name}": value for name, value in weights.items()}
+        if self.best:
+            scores = [self.best.fold_scores, self.best.train_scores]
+            state |= {"best_scores": torch.tensor(scores, dtype=torch.float64), "best_epoch": torch.tensor(self.best.epoch)}
+        return state | {"epoch": torch.tensor(self.epoch)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Goes back to what `state` returned, for a configuration with networks of the same shape."""
+        self.epoch = int(state["epoch"])
+        for k, fold in enumerate(self._folds):
+            fold.load_state(below(f"{k}.", state))
+        if "best_scores" in state:
+            fold_scores, train_scores = (tuple(row) for row in state["best_scores"].tolist())
+            self.best = EpochResult(int(state["best_epoch"]), fold_scores, train_scores)
+            self.best_weights = [below(f"best.{k}.", state) for k in range(len(self._folds))]
