@@ -73,15 +73,15 @@ class LiveDisplay:
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=_REFRESHES_A_SECOND)
 
     def __enter__(self) -> Self:
-        self._live.start(refresh=True)
+        with _terminal_may_go():
+            self._live.start(refresh=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over = True
-        # rich answers a terminal that went away with SystemExit
-        with contextlib.suppress(OSError, SystemExit):
+        with _terminal_may_go():
             self._live.stop()
 
     def __call__(self, stamped: Stamped) -> None:
@@ -96,6 +96,11 @@ class LiveDisplay:
         with self._lock:
             now_s = self._board.at_s + self._clock() - self._folded_at_s
             return render(self._board, width=width, height=None if self._is_over else height, now_s=now_s)
+
+
+def _terminal_may_go() -> contextlib.AbstractContextManager[None]:
+    """Lets the run go on without its terminal; rich answers a broken pipe with SystemExit."""
+    return contextlib.suppress(OSError, SystemExit)
 
 
 @final
@@ -178,15 +183,17 @@ class _Output:
         if not self._is_open:
             return
         try:
-            self._stream.write(f"{self._encodable(text)}\n")
+            self._write(f"{text}\n")
             self._stream.flush()
         except OSError:
             self._is_open = False
             self._discard_rest()
 
-    def _encodable(self, text: str) -> str:
-        is_unicode = (self._stream.encoding or "utf-8").lower().startswith("utf")
-        return text if is_unicode else to_ascii(text)
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError:
+            self._stream.write(to_ascii(text))
 
     def _discard_rest(self) -> None:
         """Points the stream at nothing, or Python would fail on its buffer at exit."""

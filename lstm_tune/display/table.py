@@ -46,50 +46,51 @@ class Column:
         return max(cell_len(text) for text in ("", *self.header.splitlines(), *(cell.text for cell in self.cells)))
 
 
-def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """The columns that fit a width, in the order given.
+def table(columns: Sequence[Column], row_styles: Sequence[Style], width: int) -> list[Line]:
+    """Header lines, then one line a row.
 
     Columns are taken by priority, equal ones from the left, up to the first that does not fit.
-
-    Args:
-        columns: those of the table.
-        width: cells a line.
-    """
-    taken: list[int] = []
-    free = width + _SPACE
-    for place in sorted(range(len(columns)), key=lambda place: (columns[place].priority, place)):
-        free -= columns[place].width + _SPACE
-        if free < 0 and columns[place].priority > 0:
-            break
-        taken.append(place)
-    return [columns[place] for place in sorted(taken)]
-
-
-def table(columns: Sequence[Column], row_styles: Sequence[Style], width: int) -> list[Line]:
-    """Header lines, then one line a row; columns that do not fit are left out.
 
     Args:
         columns: each with one cell a row.
         row_styles: one a row.
         width: cells a line.
     """
-    shown = fitting(columns, width)
-    widths = [column.width for column in shown]
-    words = [column.header.splitlines() for column in shown]
+    shown = _fitting(columns, width)
+    words = [column.header.splitlines() for column, _ in shown]
     height = max((len(header) for header in words), default=0)
     lines = []
     for level in range(height):
         texts = [header[level - height + len(header)] if level >= height - len(header) else "" for header in words]
-        lines.append(_line(shown, widths, [Cell(text, DIM) for text in texts], PLAIN))
+        lines.append(_line(shown, [Cell(text) for text in texts], DIM))
     for place, style in enumerate(row_styles):
-        lines.append(_line(shown, widths, [column.cells[place] for column in shown], style))
+        lines.append(_line(shown, [column.cells[place] for column, _ in shown], style))
     return lines
 
 
-def _line(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[Cell], style: Style) -> Line:
+def _fitting(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
+    """The columns that fit, in the order given, with their widths."""
+    widths = [column.width for column in columns]
+    taken: list[int] = []
+    free = width + _SPACE
+    for place in sorted(range(len(columns)), key=lambda place: (columns[place].priority, place)):
+        free -= widths[place] + _SPACE
+        if free < 0 and columns[place].priority > 0:
+            break
+        taken.append(place)
+    return [(columns[place], widths[place]) for place in sorted(taken)]
+
+
+def _line(columns: Sequence[tuple[Column, int]], cells: Sequence[Cell], style: Style) -> Line:
     spans: list[Span] = []
-    for column, width, cell in zip(columns, widths, cells, strict=True):
-        spans += [(pad(cell.text, width, right=column.right), style + cell.style), (" " * _SPACE, PLAIN)]
+    for (column, width), cell in zip(columns, cells, strict=True):
+        text = pad(cell.text, width, right=column.right) + " " * _SPACE
+        cell_style = style if cell.style is PLAIN else style + cell.style
+        if spans and spans[-1][1] is cell_style:
+            # fewer spans are faster to print
+            spans[-1] = (spans[-1][0] + text, cell_style)
+        else:
+            spans.append((text, cell_style))
     return _without_end(spans)
 
 

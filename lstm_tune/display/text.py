@@ -28,7 +28,7 @@ SEPARATOR = " · "
 BLANK: Line = ()
 
 # One character for one, so that a layout made for Unicode holds in ASCII.
-_ASCII = str.maketrans("▁▂▃▄▅▆▇█▒━─┄╌·±↓↑▸…", "_.,-~=*#%=-.-|/v^>~")
+_ASCII = str.maketrans("▁▂▃▄▅▆▇█▒━─∙╌·±↓↑▸…", "_.,-~=*#%=-.-|/v^>~")
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ def pad(text: str, width: int, *, right: bool) -> str:
         width: cells to fill.
         right: whether the text goes to the right end.
     """
-    cut = fit(text, width)
-    space = " " * (width - cell_len(cut))
-    return space + cut if right else cut + space
+    free = width - cell_len(text)
+    if free < 0:
+        return pad(fit(text, width), width, right=right)
+    return " " * free + text if right else text + " " * free
 
 
 def paragraph(text: str, width: int, *, most: int | None = None) -> list[str]:

@@ -13,7 +13,7 @@ Kind = Literal["train", "gap", "validation", "test", "unused"]
 
 # in the order they are painted: the later ones are the shorter ones and must stay visible
 _SYMBOLS: dict[Kind, tuple[str, Style]] = {
-    "unused": ("·", DIM),
+    "unused": ("∙", DIM),
     "train": ("━", Style(color="blue")),
     "gap": ("╌", Style(color="yellow")),
     "test": ("▒", Style(color="magenta")),
@@ -101,7 +101,14 @@ def _paint(segments: Sequence[FoldSegment], length: int, first: int, last: int) 
     for kind in _SYMBOLS:
         for segment in segments:
             if segment.kind == kind and segment.end_step > segment.start_step:
-                begin = min(length - 1, round((segment.start_step - first) * scale))
-                end = max(begin + 1, round((segment.end_step - first) * scale))
-                cells[begin:end] = [kind] * (min(length, end) - begin)
+                begin, end = _columns(segment, length, first, scale)
+                cells[begin:end] = [kind] * (end - begin)
     return [_SYMBOLS[cell] if cell else (" ", PLAIN) for cell in cells]
+
+
+def _columns(segment: FoldSegment, length: int, first: int, scale: float) -> tuple[int, int]:
+    """The cells of a segment, one at least; a short gap grows to the left, away from what it protects."""
+    begin, end = (round((step - first) * scale) for step in (segment.start_step, segment.end_step))
+    if begin == end and (segment.kind == "gap" or begin == length):
+        begin = max(0, begin - 1)
+    return begin, max(begin + 1, end)
