@@ -68,6 +68,7 @@ class LiveDisplay:
         self._clock = clock
         self._board = Board()
         self._folded_at_s = clock()
+        self._is_shown = False
         self._is_over = False
         self._lock = threading.Lock()
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=_REFRESHES_A_SECOND)
@@ -75,14 +76,16 @@ class LiveDisplay:
     def __enter__(self) -> Self:
         with _terminal_may_go():
             self._live.start(refresh=True)
+            self._is_shown = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over = True
-        with _terminal_may_go():
-            self._live.stop()
+        if self._is_shown:
+            with _terminal_may_go():
+                self._live.stop()
 
     def __call__(self, stamped: Stamped) -> None:
         """Takes the next event, from any thread; the next refresh shows it."""

@@ -252,3 +252,14 @@ def test_wide_characters_keep_within_the_width() -> None:
 def test_empty_board_waits(height: int | None) -> None:
     assert lines_of(Board(), 40, height) == ["waiting for the run to begin"]
     assert "0/64 trials" in "\n".join(lines_of(board_of(START), 40, height))
+
+
+def test_narrow_terminal_keeps_the_remaining_time() -> None:
+    board = board_of(START, *[event for number in range(16) for event in trial(number, 0.5)])
+    assert any("about 3m 09s left" in line for line in lines_of(board, 40))
+
+
+def test_winner_is_shown_in_the_lowest_terminal() -> None:
+    ended = [event for number in range(20) for event in trial(number, 0.4 + number / 100)]
+    lines = lines_of(board_of(START, *BASELINES, *ended, WinnerChosen(18, 0.58, "simplest")), 80, 9)
+    assert any(line.startswith("▸") and "#18" in line for line in lines)
