@@ -239,10 +239,11 @@ def _joined(frames: Sequence[pl.DataFrame], sources: Sequence[str]) -> pl.DataFr
 
 
 def _damaged(source: str, error: BaseException) -> InputError:
-    problem = f"cannot be read as {Path(source).suffix.removeprefix('.') or 'data'}: {_first_line(error)}"
-    return InputError.at(
-        source, f"{problem}. The file may be cut off, damaged or of another format; write or fetch it again"
-    )
+    if _is_remote(source):
+        return InputError.at(source, f"cannot be read: {_first_line(error)}. Check the address and your credentials")
+    kind = next(suffix for suffix in _SCANS if source.lower().endswith(suffix))
+    advice = "The file may be cut off, damaged or of another format; write or fetch it again"
+    return InputError.at(source, f"cannot be read as {kind}: {_first_line(error)}. {advice}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -434,7 +434,7 @@ def shift_times(times: pl.Series, steps: Integers, frequency: Frequency) -> pl.S
     if unit == "b":
         return _shift_business_days(times, amount)
     if unit not in _MONTHS and _MICROSECONDS[unit] < _DAY_US:
-        return times + (amount * _MICROSECONDS[unit]).cast(pl.Duration("us"))
+        return (times + (amount * _MICROSECONDS[unit]).cast(pl.Duration("us"))).cast(times.dtype)
     local = pl.col("time").dt.replace_time_zone(None) if _zone(times) else pl.col("time")
     moved = local.dt.offset_by(pl.format("{}" + unit, "by"))
     if frequency.month_end:

@@ -169,6 +169,13 @@ def test_future_times_continue_the_grid(last: Any, step: Frequency, expected: li
     assert future_times(pl.Series([last]), step, 2).to_list() == expected
 
 
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_future_times_keep_the_type_of_the_history(unit: str) -> None:
+    history = pl.Series([datetime(2024, 3, 1)]).cast(pl.Datetime(unit))
+    for every in ("30m", "1d", "1b", "1mo"):
+        assert future_times(history, Frequency(every), 2).dtype == history.dtype
+
+
 def test_future_times_of_rows_use_the_median_step_or_business_days() -> None:
     rows = Frequency("rows")
     irregular = pl.Series([date(2024, 1, 1), date(2024, 1, 4), date(2024, 1, 7), date(2024, 1, 12)])
