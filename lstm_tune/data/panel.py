@@ -1,5 +1,6 @@
 """The data of an experiment after reading and checking: series on a regular grid of steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,6 +66,11 @@ class Feature:
 
     name: str
     categories: tuple[str, ...] | None = None
+
+
+def category_counts(features: Sequence[Feature]) -> tuple[int, ...]:
+    """Categories of each column, 0 for a numeric one."""
+    return tuple(len(feature.categories or ()) for feature in features)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_tune.data.folds import Fold
-from lstm_tune.data.panel import Feature, Floats, Integers
+from lstm_tune.data.panel import Feature, Floats, Integers, category_counts
 from lstm_tune.data.sequences import Sequences
 
 Doubles = NDArray[np.float64]
@@ -48,7 +48,7 @@ def fit_statistics(values: Floats, features: tuple[Feature, ...] | None = None, 
         features: description of the columns; None when all are numeric.
         is_log: take mean and deviation of the logarithm, of nothing below half the smallest positive value.
     """
-    counts = tuple(len(feature.categories or ()) for feature in features) if features else (0,) * values.shape[1]
+    counts = category_counts(features) if features else (0,) * values.shape[1]
     smallest = np.array([_smallest_positive(column) for column in values.T], dtype=np.float32)
     scaled = np.log(np.maximum(values, 0.5 * smallest)) if is_log else values
     mean, scale = np.zeros(len(counts), np.float32), np.ones(len(counts), np.float32)

@@ -31,12 +31,12 @@ _MOST_POINTS = 64
 
 @dataclass(frozen=True)
 class Curve:
-    """The fold means a trial reported, thinned to a bounded number of points.
+    """The fold means of a trial's epochs, thinned to a bounded number of points.
 
     Attributes:
         points: fold means, oldest first; None where not finite; at most 64.
-        stride: reports between two points.
-        reports: reports seen.
+        stride: epochs between two points.
+        reports: epochs seen.
     """
 
     points: tuple[float | None, ...] = ()
@@ -234,7 +234,9 @@ class Board:
             return
         # a trial that began again, after a crash or a resumption, draws a new curve
         restarted = trial.report is not None and event.epoch <= trial.report.epoch
-        curve = (Curve() if restarted else trial.curve).after(event.score)
+        curve = Curve() if restarted else trial.curve
+        for score in [point[1] for point in event.curve] or [event.score]:
+            curve = curve.after(score)
         self.trials[event.trial] = replace(trial, state="running", report=event, curve=curve)
         self.running[event.trial] = None
 

@@ -1,5 +1,6 @@
 """Covariates become numbers a network can use: standardised where numeric, one-hot where categorical."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,12 @@ class FeatureStatistics:
     mean: Tensor
     scale: Tensor
     seen: tuple[Tensor, ...]
+
+    @classmethod
+    def blank(cls, categories: Sequence[int]) -> "FeatureStatistics":
+        """Statistics of no rows, for a network whose weights and buffers are loaded later or only counted."""
+        seen = tuple(torch.zeros(count, dtype=torch.bool) for count in categories)
+        return cls(tuple(categories), torch.zeros(len(categories)), torch.ones(len(categories)), seen)
 
 
 class FeatureEncoder(nn.Module):

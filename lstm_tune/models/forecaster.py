@@ -6,7 +6,7 @@ exported graph needs no preprocessing. NaN marks a missing value and the padding
 Shape letters: B batch, C context steps, W window steps, h horizon, Y targets, Q quantiles, H units.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,6 +58,21 @@ class ForecastStatistics:
     past: FeatureStatistics
     known: FeatureStatistics
     static: FeatureStatistics
+
+    @classmethod
+    def blank(
+        cls, *, targets: int, past: Sequence[int], known: Sequence[int], static: Sequence[int]
+    ) -> "ForecastStatistics":
+        """Statistics of no rows, for a network whose buffers are loaded later or only counted.
+
+        Args:
+            targets: Y.
+            past: categories of each past covariate, 0 for a numeric one.
+            known: likewise.
+            static: likewise.
+        """
+        encoders = (FeatureStatistics.blank(categories) for categories in (past, known, static))
+        return cls(torch.zeros(targets), torch.ones(targets), torch.ones(targets), *encoders)
 
 
 @dataclass(frozen=True)
@@ -229,6 +244,30 @@ def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
+
+
+class Ensemble(nn.Module):
+    """Forecasters whose forecasts are averaged; quantiles are averaged level by level and so never cross.
+
+    Args:
+        members: at least one, of one design; they may read contexts of different length.
+    """
+
+    def __init__(self, members: Sequence[Forecaster]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.context = max(member.context for member in members)
+        self.design = members[0].design
+
+    def forward(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> Tensor:
+        """Mean forecast in the user's units; arguments and result as `Forecaster.forward`, with the longest context."""
+        forecasts = []
+        for member in self.members:
+            assert isinstance(member, Forecaster)
+            steps = member.context
+            ahead = known[:, -(steps + self.design.horizon) :]
+            forecasts.append(member(target[:, -steps:], past[:, -steps:], ahead, static))
+        return torch.stack(forecasts).mean(dim=0)
 
 
 def count_parameters(network: nn.Module) -> int:

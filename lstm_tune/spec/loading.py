@@ -1,5 +1,6 @@
 """Reading an experiment file: every fault at once, each with its line."""
 
+import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -63,20 +64,27 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
     return Experiment.model_validate(raw)
 
 
-def parse_experiment(raw: Mapping[str, Any], *, where: str = "experiment") -> Experiment:
+def parse_experiment(
+    raw: Mapping[str, Any], *, overrides: Sequence[str] = (), where: str = "experiment"
+) -> Experiment:
     """The experiment a plain mapping describes, with the same checks as a file.
 
     Args:
         raw: what the YAML file would hold.
+        overrides: `key.path=value` texts that replace or add keys.
         where: how messages call it.
 
     Raises:
         InputError: it breaks a rule; lists every fault.
     """
-    faults = _check(dict(raw), _Places(Path(where), {}))
+    copied: dict[str, Any] = copy.deepcopy(dict(raw))
+    lines: dict[KeyPath, str] = {}
+    for override in overrides:
+        _apply(copied, override, lines)
+    faults = _check(copied, _Places(Path(where), lines))
     if faults:
         raise InputError(faults)
-    return Experiment.model_validate(raw)
+    return Experiment.model_validate(copied)
 
 
 def dump_experiment(experiment: Experiment) -> str:

@@ -303,3 +303,25 @@ def active(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:
         if name in values and all(condition.holds(kept) for condition in dimension.when):
             kept[name] = values[name]
     return kept
+
+
+def as_raw(space: Space) -> dict[str, Any]:
+    """The space as it would be written in a file; `parse_space` reads it back to an equal one."""
+    return {name: _raw_dimension(dimension) for name, dimension in space.items()}
+
+
+def _raw_dimension(dimension: Dimension) -> Any:
+    when: dict[str, dict[str, Any]] = {}
+    for condition in dimension.when:
+        operand = list(condition.operand) if isinstance(condition.operand, tuple) else condition.operand
+        when.setdefault(condition.parent, {})[condition.operator] = operand
+    conditional = {"when": when} if when else {}
+    if isinstance(dimension, Fixed):
+        return {"value": dimension.value, **conditional} if conditional else dimension.value
+    if isinstance(dimension, Choice):
+        values = list(dimension.values)
+        return {"choices": values, **conditional} if conditional else values
+    extra: dict[str, Any] = {"log": True} if dimension.log else {}
+    if dimension.step is not None:
+        extra["step"] = dimension.step
+    return {"low": dimension.low, "high": dimension.high, **extra, **conditional}

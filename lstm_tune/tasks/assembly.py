@@ -1,6 +1,6 @@
 """From a checked experiment to a task on real data: reads, checks, splits, and settles the search space."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,10 @@ from lstm_tune.spec.experiment import DataSpec, Experiment
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
 from lstm_tune.spec.space import Choice, Dimension, Fixed
 from lstm_tune.tasks.forecast import ForecastTask
+
+
+PARAMETERS_PER_ROW = 200
+"""Free parameters a row beyond which `validate` warns; twice what the derived spaces reach on the smallest data."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
         indicator=missing == "mask" or bool((development < largest).any()),
     )
     task = ForecastTask(prepare(panel, missing=missing), split, design, experiment.search.metric)
-    return Prepared(panel, task, space, tuple(_warnings(experiment, panel, split, space)))
+    warnings = _length_warnings(experiment, panel, split, space) + _size_warnings(task, space, rows=int(development.sum()))
+    return Prepared(panel, task, space, tuple(warnings))
 
 
 def _split(experiment: Experiment, panel: Panel) -> Split:
@@ -137,7 +142,7 @@ def _values_of(space: dict[str, Dimension], name: str) -> tuple[Value, ...]:
     return (entry.value,) if isinstance(entry, Fixed) else ()
 
 
-def _warnings(experiment: Experiment, panel: Panel, split: Split, space: dict[str, Dimension]) -> list[str]:
+def _length_warnings(experiment: Experiment, panel: Panel, split: Split, space: dict[str, Dimension]) -> list[str]:
     found: list[str] = []
     largest, shortest = int(_corners(space, "window")[1]), int(panel.histories.min())
     training = int(split.folds[0].train_ends.max())
@@ -160,6 +165,11 @@ def _warnings(experiment: Experiment, panel: Panel, split: Split, space: dict[st
     return found
 
 
-def with_metric(task: ForecastTask, metric: str) -> ForecastTask:
-    """The same task, scored by another metric."""
-    return replace(task, metric=metric)
+def _size_warnings(task: ForecastTask, space: dict[str, Dimension], *, rows: int) -> list[str]:
+    parameters = task.parameters(corner(space, largest=True))
+    if parameters <= PARAMETERS_PER_ROW * rows:
+        return []
+    return [
+        f"The largest network has {parameters:,} parameters for {rows:,} rows; a space this large invites overfitting."
+        " Lower the upper end of units or depth, or leave space: out."
+    ]

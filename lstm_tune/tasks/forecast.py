@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_tune.data.folds import Fold, Split
-from lstm_tune.data.panel import Floats
+from lstm_tune.data.panel import category_counts
 from lstm_tune.data.scaling import ColumnStatistics, fit_statistics, seasonal_errors, training_rows
 from lstm_tune.data.sequences import (
     Batch,
@@ -148,9 +148,15 @@ class ForecastTask:
 
     def parameters(self, hyperparameters: Hyperparameters) -> int:
         """Free parameters of the network, counted without memory for its weights."""
+        sequences = self.sequences
         with torch.device("meta"):
-            network = Forecaster(self.design, _empty_statistics(self.sequences), hyperparameters)
-        return count_parameters(network)
+            statistics = ForecastStatistics.blank(
+                targets=self.design.targets,
+                past=category_counts(sequences.past_features),
+                known=category_counts(sequences.known_features),
+                static=category_counts(sequences.static_features),
+            )
+            return count_parameters(Forecaster(self.design, statistics, hyperparameters))
 
     def _problem(self, fold: Fold, hyperparameters: Hyperparameters) -> ForecastProblem:
         return ForecastProblem(self.sequences, fold, self.design, hyperparameters, FORECAST_METRICS[self.metric])
@@ -183,21 +189,6 @@ def fit_forecast_statistics(sequences: Sequences, fold: Fold, *, is_log: bool) -
         past=_feature_statistics(fit_statistics(sequences.past[rows], sequences.past_features)),
         known=_feature_statistics(fit_statistics(sequences.known[rows], sequences.known_features)),
         static=_feature_statistics(fit_statistics(sequences.static[takes_part], sequences.static_features)),
-    )
-
-
-def _empty_statistics(sequences: Sequences) -> ForecastStatistics:
-    def blank(values: Floats) -> Floats:
-        return values[:0]
-
-    target = fit_statistics(blank(sequences.target))
-    return ForecastStatistics(
-        mean=torch.tensor(target.mean),
-        scale=torch.tensor(target.scale),
-        smallest=torch.tensor(target.smallest),
-        past=_feature_statistics(fit_statistics(blank(sequences.past), sequences.past_features)),
-        known=_feature_statistics(fit_statistics(blank(sequences.known), sequences.known_features)),
-        static=_feature_statistics(fit_statistics(blank(sequences.static), sequences.static_features)),
     )
 
 

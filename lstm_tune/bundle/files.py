@@ -1,0 +1,170 @@
+"""A bundle on disk: `manifest.json`, `preprocessing.json` and `weights.safetensors`. Nothing is pickled."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
+from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
+from lstm_tune.spec.errors import BundleError
+from lstm_tune.spec.hyperparameters import Hyperparameters, Value
+from lstm_tune.spec.paths import write_json
+
+FORMAT = 1
+"""Version of the files; raised when an older release could not read them."""
+
+MANIFEST, PREPROCESSING, WEIGHTS = "manifest.json", "preprocessing.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a table becomes the network's input.
+
+    Attributes:
+        columns: the roles of the columns.
+        frequency: the step of the time column.
+        missing: the rule for missing values.
+        past: the past covariates; categories in the order of their codes.
+        known: the known covariates.
+        static: the static covariates.
+    """
+
+    columns: Columns
+    frequency: Frequency
+    missing: str
+    past: tuple[Feature, ...] = ()
+    known: tuple[Feature, ...] = ()
+    static: tuple[Feature, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model and what is needed to use it.
+
+    Attributes:
+        name: the experiment's.
+        network: the members, averaged; raw values in, forecasts in the user's units out.
+        preprocessing: how a table becomes its input.
+        hyperparameters: one value for each of the task's.
+        facts: scores, versions and whatever else is worth knowing; JSON values.
+    """
+
+    name: str
+    network: Ensemble
+    preprocessing: Preprocessing
+    hyperparameters: Mapping[str, Value]
+    facts: Mapping[str, Any]
+
+    @property
+    def design(self) -> Design:
+        """What the task and the data fixed."""
+        return self.network.design
+
+
+def build_network(
+    design: Design,
+    preprocessing: Preprocessing,
+    hyperparameters: Hyperparameters,
+    members: Sequence[Mapping[str, Tensor]],
+) -> Ensemble:
+    """The averaged network of some members' weights, ready to predict."""
+    statistics = ForecastStatistics.blank(
+        targets=design.targets,
+        past=category_counts(preprocessing.past),
+        known=category_counts(preprocessing.known),
+        static=category_counts(preprocessing.static),
+    )
+    networks = []
+    for weights in members:
+        network = Forecaster(design, statistics, hyperparameters)
+        network.load_state_dict(dict(weights))
+        networks.append(network)
+    ensemble = Ensemble(networks).requires_grad_(False)
+    return ensemble.eval()
+
+
+def write_bundle(bundle: Bundle, path: Path) -> None:
+    """Writes a bundle's folder in one move; an older one at the same place is replaced."""
+    manifest = {
+        "format": FORMAT,
+        "task": "forecast",
+        "name": bundle.name,
+        "members": len(bundle.network.members),
+        "context_steps": bundle.network.context,
+        "design": asdict(bundle.design),
+        "hyperparameters": dict(bundle.hyperparameters),
+        "facts": dict(bundle.facts),
+    }
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        write_json(temporary / MANIFEST, manifest)
+        write_json(temporary / PREPROCESSING, asdict(bundle.preprocessing))
+        weights = {name: value.contiguous() for name, value in bundle.network.members.state_dict().items()}
+        save_file(weights, temporary / WEIGHTS)
+        temporary.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def read_bundle(path: Path | str) -> Bundle:
+    """A bundle from its folder, or from the folder of the run that made it.
+
+    Raises:
+        BundleError: there is none, a file is missing or damaged, or a newer release wrote it.
+    """
+    folder = Path(path)
+    if not (folder / MANIFEST).is_file() or not (folder / WEIGHTS).is_file():
+        folder = folder / "best"
+    manifest, preprocessing = (_read_json(folder / name, shown=path) for name in (MANIFEST, PREPROCESSING))
+    if manifest.get("format") != FORMAT:
+        found = manifest.get("format")
+        raise BundleError(f"{folder}: is a bundle of format {found}; this release reads format {FORMAT}. Install another release")
+    try:
+        weights = load_file(folder / WEIGHTS)
+        return _bundle(manifest, preprocessing, weights)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BundleError(f"{folder}: is a damaged bundle ({error}). Copy it again, or export it anew") from None
+
+
+def _bundle(manifest: dict[str, Any], raw: dict[str, Any], weights: dict[str, Tensor]) -> Bundle:
+    design = Design(**{**manifest["design"], "quantiles": tuple(manifest["design"]["quantiles"])})
+    preprocessing = Preprocessing(
+        columns=Columns(**{role: tuple(names) if isinstance(names, list) else names for role, names in raw["columns"].items()}),
+        frequency=Frequency(**raw["frequency"]),
+        missing=raw["missing"],
+        **{role: tuple(_feature(feature) for feature in raw[role]) for role in ("past", "known", "static")},
+    )
+    members = [
+        {name.removeprefix(f"{i}."): value for name, value in weights.items() if name.startswith(f"{i}.")}
+        for i in range(manifest["members"])
+    ]
+    network = build_network(design, preprocessing, manifest["hyperparameters"], members)
+    return Bundle(manifest["name"], network, preprocessing, manifest["hyperparameters"], manifest["facts"])
+
+
+def _feature(raw: dict[str, Any]) -> Feature:
+    return Feature(raw["name"], None if raw["categories"] is None else tuple(raw["categories"]))
+
+
+def _read_json(path: Path, *, shown: Path | str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{shown}: holds no bundle ({path.name} is missing). Name a run's folder 'best'") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read ({error}). Copy the bundle again, or export it anew") from None
+    if not isinstance(value, dict):
+        raise BundleError(f"{path}: must hold a JSON object. Copy the bundle again, or export it anew")
+    return value

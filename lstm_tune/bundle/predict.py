@@ -1,0 +1,154 @@
+"""Forecasts of a bundle: a table in, the continuation of every series out.
+
+Shape letters: S series, h horizon, Y targets, Q quantiles.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from lstm_tune.bundle.files import Bundle, read_bundle
+from lstm_tune.data.building import build_panel
+from lstm_tune.data.panel import Feature, Floats, Panel
+from lstm_tune.data.sequences import Batch, Examples, Gatherer, prepare
+from lstm_tune.data.times import future_times
+from lstm_tune.spec.errors import Fault, InputError
+
+PREDICTION_BATCH = 4096
+"""Series forecast in one forward pass."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle in use.
+
+    Attributes:
+        bundle: what was exported.
+    """
+
+    bundle: Bundle
+
+    def predict(self, frame: pl.DataFrame, *, where: str = "data") -> pl.DataFrame:
+        """The forecast of every series of a table.
+
+        The table has the columns of the training data; unknown series are fine. Known covariates must reach over the
+        horizon, in rows whose targets are empty. Nothing of the table is fitted.
+
+        Args:
+            frame: history (and known covariates of the future), in any order.
+            where: how messages call the table.
+
+        Returns:
+            One row a series and forecast step: the series columns, the time (column `step` from 1 where there is no time
+            column), each target in the user's units and, with quantiles, `<target>_q<level>` columns.
+
+        Raises:
+            InputError: columns are missing, values are invalid, or known covariates end too early.
+        """
+        panel = self._panel(frame, where)
+        batches = torch.arange(panel.size).split(PREDICTION_BATCH)
+        gatherer = self._gatherer(panel)
+        with torch.inference_mode():
+            forecasts = torch.cat([self.bundle.network(*gatherer.batch(chosen).inputs) for chosen in batches])
+        return self._table(panel, forecasts)
+
+    def inputs(self, frame: pl.DataFrame, *, where: str = "data") -> Batch:
+        """The network's raw input for every series of a table: what an exported graph is fed."""
+        panel = self._panel(frame, where)
+        return self._gatherer(panel).batch(torch.arange(panel.size))
+
+    def _panel(self, frame: pl.DataFrame, where: str) -> Panel:
+        preprocessing = self.bundle.preprocessing
+        missing_columns = [name for name in preprocessing.columns.all if name not in frame.columns]
+        if missing_columns:
+            shown = ", ".join(f"'{name}'" for name in missing_columns)
+            raise InputError.at(where, f"lacks the column(s) {shown}; it has {', '.join(frame.columns)}")
+        panel = build_panel(
+            frame.select(preprocessing.columns.all),
+            preprocessing.columns,
+            missing=preprocessing.missing,  # type: ignore[arg-type]
+            frequency=preprocessing.frequency.every,
+            where=where,
+        )
+        panel = replace(
+            panel,
+            past=_recoded(panel.past, panel.past_features, preprocessing.past),
+            known=_recoded(panel.known, panel.known_features, preprocessing.known),
+            static=_recoded(panel.static, panel.static_features, preprocessing.static),
+        )
+        self._check_future(panel, where)
+        return panel
+
+    def _check_future(self, panel: Panel, where: str) -> None:
+        if not panel.columns.known:
+            return
+        horizon = self.bundle.design.horizon
+        given = np.diff(panel.starts) - panel.histories
+        faults = [
+            Fault(
+                where,
+                f"must give the known covariates {', '.join(panel.columns.known)} for {horizon} steps after the last target"
+                f"{' of series ' + panel.label(i) if panel.columns.series else ''}, found {given[i]}. Append rows with"
+                " empty targets",
+            )
+            for i in np.flatnonzero(given < horizon)[:3].tolist()
+        ]
+        if faults:
+            raise InputError(faults)
+
+    def _gatherer(self, panel: Panel) -> Gatherer:
+        sequences = prepare(panel, missing=self.bundle.preprocessing.missing)
+        origins = panel.starts[:-1] + panel.histories
+        examples = Examples(origins, panel.starts[:-1], origins, np.arange(panel.size))
+        network = self.bundle.network
+        return Gatherer(sequences, examples, context=network.context, horizon=network.design.horizon)
+
+    def _table(self, panel: Panel, forecasts: Tensor) -> pl.DataFrame:
+        horizon, design = self.bundle.design.horizon, self.bundle.design
+        values = forecasts.reshape(panel.size * horizon, design.targets, -1).double().numpy()  # [S·h, Y, Q]
+        table = panel.names.select(pl.all().repeat_by(horizon).explode()) if panel.columns.series else pl.DataFrame()
+        table = table.with_columns(self._times(panel, horizon))
+        for y, target in enumerate(panel.columns.targets):
+            middle = design.quantiles.index(0.5) if design.quantiles else 0
+            table = table.with_columns(pl.Series(target, values[:, y, middle]))
+            levels = [pl.Series(f"{target}_q{level:g}", values[:, y, q]) for q, level in enumerate(design.quantiles)]
+            table = table.with_columns(levels)
+        return table
+
+    def _times(self, panel: Panel, horizon: int) -> pl.Series:
+        if panel.columns.time is None:
+            return pl.Series("step", np.tile(np.arange(1, horizon + 1), panel.size))
+        frequency = self.bundle.preprocessing.frequency
+        ends = (panel.starts[:-1] + panel.histories).tolist()
+        parts = []
+        for start, end in zip(panel.starts[:-1].tolist(), ends, strict=True):
+            parts.append(future_times(panel.times[start:end], frequency, horizon))
+        return pl.concat(parts).alias(panel.columns.time)
+
+
+def load(path: Path | str) -> Model:
+    """The model of a bundle's folder, or of the run that made it.
+
+    Raises:
+        BundleError: there is no readable bundle.
+    """
+    return Model(read_bundle(path))
+
+
+def _recoded(values: Floats, found: tuple[Feature, ...], wanted: tuple[Feature, ...]) -> Floats:
+    """Category codes of a new table in the order of the training data's; an unknown category becomes -1."""
+    recoded = values.copy()
+    for k, (new, old) in enumerate(zip(found, wanted, strict=True)):
+        if old.categories is None or new.categories is None:
+            continue
+        codes = np.array([_index(old.categories, name) for name in new.categories] + [-1], dtype=np.float32)
+        recoded[:, k] = codes[values[:, k].astype(np.int64)]
+    return recoded
+
+
+def _index(categories: tuple[str, ...], name: str) -> int:
+    return categories.index(name) if name in categories else -1

@@ -1,0 +1,103 @@
+"""What `lstm-tune validate` tells about an experiment: numbers, folds, and how long a trial may take."""
+
+import time
+
+import torch
+
+from lstm_tune.data.folds import Fold
+from lstm_tune.display.timeline import FoldRow, FoldSegment
+from lstm_tune.spec.defaults import effective_windows
+from lstm_tune.spec.experiment import Experiment
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, completed
+from lstm_tune.spec.space import Fixed
+from lstm_tune.tasks.assembly import Prepared, corner
+from lstm_tune.training.fold import Portions
+from lstm_tune.training.lockstep import Lockstep
+
+SHOWN_VALUES = 6
+"""Values of a list that are written out."""
+
+
+def describe(experiment: Experiment, prepared: Prepared) -> dict[str, str]:
+    """Names and values, in the order they are shown; trains a few steps to measure the time."""
+    panel, task, split = prepared.panel, prepared.task, prepared.task.split
+    lengths = panel.histories
+    steps = f"{lengths.min():,}" if lengths.min() == lengths.max() else f"{lengths.min():,} to {lengths.max():,}"
+    windows = sorted({int(corner(prepared.space, largest=largest)["window"]) for largest in (False, True)})
+    development = int(split.test.starts.sum())
+    effective = [
+        f"{effective_windows(rows=development, window=window, horizon=task.design.horizon):,} of {window} steps"
+        for window in windows
+    ]
+    smallest, largest = (task.parameters(corner(prepared.space, largest=end)) for end in (False, True))
+    return {
+        "series": f"{panel.size:,}, {steps} steps each, {panel.rows:,} rows",
+        "step": f"{panel.frequency.every}, season {task.design.season}",
+        "validation": f"{len(split.folds)} folds of {split.block} steps, gap {experiment.validation.gap}",
+        "test": f"last {experiment.test_steps} steps of every series, locked" if experiment.test_steps else "none",
+        "effective windows": ", ".join(effective),
+        "parameters": f"{smallest:,} to {largest:,}",
+        **{name: _shown(prepared, name) for name in prepared.space},
+        "one trial": _expected_time(experiment, prepared),
+    }
+
+
+def _shown(prepared: Prepared, name: str) -> str:
+    entry = prepared.space[name]
+    condition = " when " + " and ".join(f"{c.parent} {c.operator} {c.operand}" for c in entry.when) if entry.when else ""
+    if isinstance(entry, Fixed):
+        return f"{entry.value}{condition}"
+    low, high = entry.corners
+    if hasattr(entry, "values"):
+        return ", ".join(str(value) for value in entry.values[:SHOWN_VALUES]) + condition
+    return f"{low:g} to {high:g}{' (log)' if entry.log else ''}{condition}"
+
+
+def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
+    """Trains the middle configuration for a moment; a search stops most trials long before the last epoch."""
+    training = experiment.training
+    per_epoch = training.steps_per_epoch
+    knobs = {name: knob.default for name, knob in HYPERPARAMETERS[experiment.task.kind].items()}
+    hyperparameters = completed({**knobs, "window": corner(prepared.space, largest=True)["window"]}, task="forecast")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(experiment.resources.cpus_per_trial)))
+    try:
+        lockstep = Lockstep(
+            prepared.task,
+            hyperparameters,
+            Portions(training.batch_size, None if per_epoch == "auto" else per_epoch),
+            max_epochs=2,
+            patience_epochs=2,
+            seed=experiment.search.seed,
+            device=torch.device("cpu"),
+        )
+        epochs = lockstep.epochs()
+        next(epochs)
+        started = time.monotonic()
+        next(epochs)
+        epoch_s = time.monotonic() - started
+    finally:
+        torch.set_num_threads(threads)
+    longest = epoch_s * training.max_epochs
+    return f"about {epoch_s:.2g} s an epoch here, {longest:.0f} s for all {training.max_epochs}; most stop earlier"
+
+
+def fold_rows(prepared: Prepared) -> tuple[list[FoldRow], str, str]:
+    """The folds of the longest series as a picture, and its first and last time."""
+    panel, split = prepared.panel, prepared.task.split
+    longest = int(panel.histories.argmax())
+    length = int(panel.histories[longest])
+    rows = [
+        FoldRow(f"fold {k}", _segments(fold, longest, length, "validation"), f"{fold.series:,} series")
+        for k, fold in enumerate(split.folds, start=1)
+    ]
+    rows.append(FoldRow("final", _segments(split.test, longest, length, "test"), "locked"))
+    first = int(panel.starts[longest])
+    return rows, str(panel.times[first]), str(panel.times[first + length - 1])
+
+
+def _segments(fold: Fold, series: int, length: int, kind: str) -> list[FoldSegment]:
+    train_end, start, end = (int(steps[series]) for steps in (fold.train_ends, fold.starts, fold.ends))
+    segments = [FoldSegment("train", 0, train_end), FoldSegment("gap", train_end, start)]
+    segments += [FoldSegment(kind, start, end), FoldSegment("unused", end, length)]  # type: ignore[arg-type]
+    return [segment for segment in segments if segment.end_step > segment.start_step]

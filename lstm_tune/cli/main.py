@@ -1,0 +1,174 @@
+"""The commands. Each body is short and imports what it needs when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lstm_tune.spec.errors import LstmTuneError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="lstm-tune",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""Honest hyperparameter search for PyTorch LSTMs on small sequence data.
+
+    Start with your own table:  `lstm-tune init data.csv`  then  `lstm-tune run space.yaml`
+    """,
+)
+
+Space = Annotated[Path, typer.Argument(help="experiment file", show_default=False, metavar="SPACE.YAML")]
+Run = Annotated[Path, typer.Argument(help="a run's directory", show_default=False, metavar="RUN")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="replace a key of the file, such as `search.trials=10`; may be repeated", metavar="KEY=VALUE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="write events as JSON lines to standard output")]
+
+
+@app.command()
+def run(
+    space: Space,
+    overrides: Overrides = None,
+    warm_start: Annotated[
+        Path | None, typer.Option(help="an earlier run whose best configurations are tried first", metavar="RUN")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Search, choose, refit and export a model.
+
+    `lstm-tune run space.yaml`
+
+    `lstm-tune run space.yaml --set search.trials=10 --set search.time_limit=2m`
+    """
+    from lstm_tune.cli.running import run_experiment
+
+    run_experiment(space, overrides or [], warm_start=warm_start, json=json, command=sys.argv)
+
+
+@app.command()
+def resume(run: Run, overrides: Overrides = None, json: Json = False) -> None:
+    """Go on with a run that was stopped, or give it a larger budget.
+
+    `lstm-tune resume runs/air-passengers-20260101-120000 --set search.trials=100`
+    """
+    from lstm_tune.cli.running import resume_experiment
+
+    resume_experiment(run, overrides or [], json=json)
+
+
+@app.command()
+def leaderboard(
+    run: Run,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="keep drawing while another process runs it")] = False,
+    json: Json = False,
+) -> None:
+    """Draw a run's leaderboard from its files.
+
+    `lstm-tune leaderboard runs/air-passengers-20260101-120000 --follow`
+    """
+    from lstm_tune.cli.running import show_leaderboard
+
+    show_leaderboard(run, follow=follow, json=json)
+
+
+@app.command()
+def validate(space: Space, overrides: Overrides = None) -> None:
+    """Check a file and its data, and show what a search would do.
+
+    `lstm-tune validate space.yaml`
+    """
+    from lstm_tune.cli.checking import validate_experiment
+
+    validate_experiment(space, overrides or [])
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(help="table: CSV, Parquet, Arrow IPC or NDJSON", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="experiment file to write")] = Path("space.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
+) -> None:
+    """Look at a table and write a commented experiment file that runs as it is.
+
+    `lstm-tune init sales.csv -o sales.yaml`
+    """
+    from lstm_tune.cli.checking import write_experiment
+
+    write_experiment(data, output, force=force)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of experiment files, for editors.
+
+    `lstm-tune schema > schema.json`
+    """
+    import json
+
+    from lstm_tune.spec.loading import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="a bundle, or the run that made it", show_default=False)],
+    data: Annotated[str, typer.Argument(help="table with the history of every series", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="`.parquet`, `.csv`, `.ndjson` or `.arrow`; else printed")
+    ] = None,
+) -> None:
+    """Forecast the continuation of every series in a table.
+
+    `lstm-tune predict runs/air-passengers-20260101-120000/best data.csv -o forecast.parquet`
+    """
+    from lstm_tune.cli.using import predict_table
+
+    predict_table(bundle, data, output)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="a run, or a bundle", show_default=False)],
+    format: Annotated[str, typer.Option("--format", help="bundle, torch-export or onnx")] = "bundle",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder; default: beside the bundle")] = None,
+) -> None:
+    """Write the model in another form, checked against the bundle first.
+
+    `lstm-tune export runs/air-passengers-20260101-120000 --format onnx`
+    """
+    from lstm_tune.cli.using import export_model
+
+    export_model(run, format, output)
+
+
+def main() -> None:
+    """Runs a command. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    try:
+        app(standalone_mode=False)
+    except LstmTuneError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        _usage_error(error)
+
+
+def _usage_error(error: Exception) -> None:
+    """Shows what click says of a wrong command line; everything else is a bug and keeps its traceback."""
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if show is None or code is None:
+        raise error
+    show()
+    sys.exit(code)

@@ -1,0 +1,63 @@
+"""Commands that use a finished model."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import typer
+
+from lstm_tune.bundle.files import read_bundle
+from lstm_tune.bundle.predict import Model
+from lstm_tune.data.reading import read_frame
+from lstm_tune.spec.errors import InputError, lookup
+from lstm_tune.spec.paths import write_atomically
+
+WRITERS: dict[str, Callable[[pl.DataFrame], bytes]] = {
+    ".parquet": lambda table: _bytes(table.write_parquet),
+    ".csv": lambda table: _bytes(table.write_csv),
+    ".ndjson": lambda table: _bytes(table.write_ndjson),
+    ".arrow": lambda table: _bytes(table.write_ipc),
+}
+
+
+def predict_table(bundle: Path, data: str, output: Path | None) -> None:
+    """Forecasts every series of a table and writes or prints the result."""
+    writer = lookup(WRITERS, output.suffix, what="table format", where=str(output)) if output else None
+    model = Model(read_bundle(bundle))
+    frame = read_frame(data, folder=None, columns=model.bundle.preprocessing.columns.all)
+    forecast = model.predict(frame, where=data)
+    if writer is None or output is None:
+        typer.echo(_printed(forecast))
+        return
+    try:
+        write_atomically(output, writer(forecast))
+    except OSError as error:
+        raise InputError.at(str(output), f"cannot be written: {error.strerror}. Name another file") from None
+    series = f" for {forecast.height // model.bundle.design.horizon} series" if model.bundle.preprocessing.columns.series else ""
+    typer.echo(f"{model.bundle.design.horizon} steps{series} written to {output}")
+
+
+def export_model(run: Path, format: str, output: Path | None) -> None:
+    """Writes the model in another form."""
+    from lstm_tune.export.formats import export_bundle
+
+    bundle = read_bundle(run)
+    written = export_bundle(bundle, output or (run if run.name != "best" else run.parent) / "export", format=format)
+    typer.echo(f"written and checked: {written}")
+
+
+def _printed(table: pl.DataFrame) -> str:
+    """A table for eyes in a terminal, CSV in a pipe."""
+    if not sys.stdout.isatty():
+        return table.write_csv().rstrip("\n")
+    with pl.Config(tbl_rows=40, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_formatting="NOTHING"):
+        return str(table)
+
+
+def _bytes(write: Callable[..., object]) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,420 @@
+"""A whole run: search, choice, refit, test, bundle. The order of this page is the order of events."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from torch import Tensor
+
+from lstm_tune.bundle.files import Bundle, Preprocessing, build_network, write_bundle
+from lstm_tune.models.forecaster import Ensemble
+from lstm_tune.search.cluster import Slot, choose_slot, count_slots, local_ray
+from lstm_tune.search.manifest import build_manifest, check_same_data
+from lstm_tune.search.proposals import searched
+from lstm_tune.search.recorder import Listener, Recorder
+from lstm_tune.search.schedulers import build_schedule
+from lstm_tune.search.stopping import StopRule
+from lstm_tune.search.study import Study
+from lstm_tune.search.trainable import TrialSettings
+from lstm_tune.search.tuning import Search, tune_trials
+from lstm_tune.selection.choice import Choice, choose
+from lstm_tune.selection.records import TrialRecord, trial_records
+from lstm_tune.selection.tables import write_tables
+from lstm_tune.spec.errors import Fault, InputError, LstmTuneError
+from lstm_tune.spec.events import (
+    BaselineScored,
+    BundleWritten,
+    RefitReported,
+    RunEnded,
+    RunStarted,
+    TestScored,
+    Warned,
+    WinnerChosen,
+    read_events,
+)
+from lstm_tune.spec.experiment import Experiment
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
+from lstm_tune.spec.loading import dump_experiment, load_experiment
+from lstm_tune.spec.paths import RunPaths, create_run, open_run, write_atomically, write_json
+from lstm_tune.spec.space import as_raw
+from lstm_tune.tasks.assembly import Prepared, assemble
+from lstm_tune.tasks.baselines import baseline_names, score_baseline, score_baseline_on_test
+from lstm_tune.tasks.forecast import ForecastTask
+from lstm_tune.training.fold import Portions
+from lstm_tune.training.refit import refit, refit_steps
+
+WARM_STARTS = 8
+"""Configurations taken over from an earlier run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run: its directory.
+        interrupted: whether it was stopped and can be resumed.
+        winner: number of the chosen trial, or None.
+        score: the winner's validation score, or None.
+        test_score: the final model's metric on the locked test part; None without one.
+        baselines: each baseline's metric on the test part.
+        bundle: directory of the exported model, or None.
+    """
+
+    run: Path
+    interrupted: bool
+    winner: int | None = None
+    score: float | None = None
+    test_score: float | None = None
+    baselines: Mapping[str, float] | None = None
+    bundle: Path | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk, ready to go (on).
+
+    Attributes:
+        experiment: the resolved experiment.
+        prepared: its data, folds and space.
+        paths: its files.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    paths: RunPaths
+
+    @classmethod
+    def create(cls, experiment: Experiment, *, folder: Path, command: Sequence[str] = ()) -> "Run":
+        """A new run: reads and checks the data, then makes the directory below `output.directory`.
+
+        Args:
+            experiment: the checked file.
+            folder: what `data.path` is relative to.
+            command: the command line, for the manifest.
+
+        Raises:
+            InputError: the data or the space is wrong, or the directory cannot be written; nothing was started.
+        """
+        prepared = assemble(experiment, folder=folder)
+        paths = create_run(Path(experiment.output.directory), experiment.name, now=datetime.now())
+        resolved = _resolved(experiment, prepared, folder)
+        write_atomically(paths.experiment, dump_experiment(resolved))
+        write_json(paths.manifest, build_manifest(resolved, prepared, folder=folder, command=list(command)))
+        return cls(resolved, prepared, paths)
+
+    @classmethod
+    def reopen(cls, root: Path | str, *, overrides: Sequence[str] = ()) -> "Run":
+        """A run that was stopped.
+
+        Args:
+            root: its directory.
+            overrides: `key.path=value` texts; only budgets, resources and the output may change.
+
+        Raises:
+            InputError: there is no run, it is complete, or its data changed.
+        """
+        paths = open_run(root)
+        _check_overrides(overrides)
+        experiment = load_experiment(paths.experiment, overrides)
+        check_same_data(json.loads(paths.manifest.read_text()), experiment, folder=paths.root)
+        ended = sum(record.end is not None for record in trial_records(read_events(paths.events)).values())
+        if paths.bundle.exists() and ended >= experiment.search.trials:
+            problem = f"is complete: {ended} of {experiment.search.trials} trials ran and the model is in {paths.bundle}."
+            raise InputError.at(str(root), f"{problem} For more trials: --set search.trials={2 * ended}")
+        prepared = assemble(experiment, folder=paths.root)
+        return cls(experiment, prepared, paths)
+
+    def go(self, listeners: Sequence[Listener] = (), *, warm_start: RunPaths | None = None) -> Outcome:
+        """Searches, chooses, refits, tests and writes the bundle; what earlier processes finished stays as it is.
+
+        Args:
+            listeners: called with each event, those of earlier processes first.
+            warm_start: a run whose best configurations are tried first.
+
+        Raises:
+            SearchFailedError: no trial reached a score.
+        """
+        with Recorder(self.paths, listeners) as record:
+            if record.history:
+                write_atomically(self.paths.experiment, dump_experiment(self.experiment))
+                record.replay()
+            return _Process(self, record).go(_best_configurations(warm_start))
+
+
+CHANGEABLE = ("search.trials", "search.time_limit", "search.stop_when_stale", "resources.", "output.")
+"""What a resumed run may change: budgets and places, never what makes its trials comparable."""
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    faults = [
+        Fault(f"--set {override}", f"would make the run's trials incomparable; a resumed run may change {', '.join(CHANGEABLE)}")
+        for override in overrides
+        if not override.startswith(CHANGEABLE)
+    ]
+    if faults:
+        raise InputError(faults)
+
+
+class _Process:
+    """One process's work on a run."""
+
+    def __init__(self, run: Run, record: Recorder) -> None:
+        self._experiment = run.experiment
+        self._prepared = run.prepared
+        self._task: ForecastTask = run.prepared.task
+        self._paths = run.paths
+        self._record = record
+        self._records: dict[int, TrialRecord] = trial_records(record.history)
+        self._portions = _portions(run.experiment)
+
+    def go(self, first: list[dict[str, Value]]) -> Outcome:
+        """Everything, in order; an error or an interruption is recorded before it leaves."""
+        try:
+            with local_ray(self._paths.logs):
+                outcome = self._search_and_refit(first)
+        except KeyboardInterrupt:
+            outcome = Outcome(self._paths.root, interrupted=True)
+        except LstmTuneError as error:
+            self._write_tables()
+            self._record(RunEnded("failed", str(error)))
+            raise
+        finally:
+            shutil.rmtree(self._paths.scratch, ignore_errors=True)
+        if outcome.interrupted:
+            self._write_tables()
+            self._record(RunEnded("interrupted", f"Go on with: lstm-tune resume {self._paths.root}"))
+        return outcome
+
+    def _search_and_refit(self, first: list[dict[str, Value]]) -> Outcome:
+        resources = self._experiment.resources
+        slot = choose_slot(cpus=resources.cpus_per_trial, gpus=resources.gpus_per_trial)
+        self._announce(slot)
+        if self._search(slot, first):
+            return Outcome(self._paths.root, interrupted=True)
+        choice = choose(self._records.values())
+        assert choice.end.score is not None
+        self._record(WinnerChosen(choice.end.trial, choice.end.score, choice.reason))
+        hyperparameters = completed(choice.end.hyperparameters, task=self._experiment.task.kind)
+        members = self._refit(hyperparameters, choice, slot)
+        return self._finish(hyperparameters, choice, members)
+
+    def _announce(self, slot: Slot) -> None:
+        experiment, resumed = self._experiment, bool(self._record.history)
+        self._record(
+            RunStarted(
+                name=experiment.name,
+                metric=experiment.search.metric,
+                direction=experiment.direction,
+                trials=experiment.search.trials,
+                time_limit_s=experiment.search.time_limit,
+                slots=count_slots(slot, at_most=experiment.resources.max_concurrent),
+                max_epochs=experiment.training.max_epochs,
+                searched=searched(self._prepared.space),
+                series=self._prepared.panel.size,
+                rows=self._prepared.panel.rows,
+                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                resumed=resumed,
+            )
+        )
+        if resumed:
+            return
+        for warning in self._prepared.warnings:
+            self._record(Warned(warning))
+        for name in baseline_names(self._task.design.season):
+            self._record(BaselineScored(name, *score_baseline(self._task, name)))
+
+    def _search(self, slot: Slot, first: list[dict[str, Value]]) -> bool:
+        """Runs what is left of the budget; whether the user interrupted it."""
+        experiment = self._experiment
+        search, training, constraints = experiment.search, experiment.training, experiment.constraints
+        ended = sum(record.end is not None for record in self._records.values())
+        if ended >= search.trials:
+            return False
+        schedule = build_schedule(
+            search.scheduler, max_epochs=training.max_epochs, space=self._prepared.space, seed=search.seed
+        )
+        gap_at_most = constraints.gap.at_most if constraints.gap else None
+        study = Study(
+            self._paths.study,
+            name=experiment.name,
+            space=self._prepared.space,
+            sampler=search.sampler,
+            seed=search.seed,
+            count_parameters=self._count_parameters,
+            parameters_at_most=constraints.parameters.at_most if constraints.parameters else None,
+            gap_at_most=gap_at_most,
+            records=self._records,
+            first=[_defaults(), *first],
+        )
+        settings = TrialSettings(
+            kind=experiment.task.kind,
+            portions=self._portions,
+            max_epochs=training.max_epochs,
+            patience_epochs=training.patience_epochs,
+            seed=search.seed,
+            rungs=schedule.rungs,
+            threads=slot.threads,
+        )
+        stop = StopRule(
+            time_limit_s=None if search.time_limit is None else max(1.0, search.time_limit - self._record.elapsed_s),
+            stop_when_stale=search.stop_when_stale,
+        )
+        tune_trials(
+            Search(
+                task=self._task,
+                settings=settings,
+                study=study,
+                schedule=schedule,
+                slot=slot,
+                slots=count_slots(slot, at_most=experiment.resources.max_concurrent),
+                budget=search.trials - ended,
+                gap_at_most=gap_at_most,
+                scratch=self._paths.scratch,
+                log_failure=lambda trial, text: write_atomically(self._paths.trial_log(trial), text),
+            ),
+            self._record,
+            stop,
+        )
+        self._records = trial_records(read_events(self._paths.events))
+        return stop.interrupted
+
+    def _refit(self, hyperparameters: Hyperparameters, choice: Choice, slot: Slot) -> list[dict[str, Tensor]]:
+        """The final networks, trained side by side, each from a seed that no trial used."""
+        epochs, total = max(choice.end.best_epoch, 1), self._experiment.output.seeds
+        steps = refit_steps(self._task, hyperparameters, self._portions, epochs=epochs)
+        task = ray.put(self._task)
+        train = ray.remote(num_cpus=slot.cpus, num_gpus=slot.gpus)(_refit_remotely)
+        seeds = [_refit_seed(self._experiment.search.seed, member) for member in range(total)]
+        pending = [
+            train.remote(task, dict(hyperparameters), self._portions, steps, seed, slot.threads) for seed in seeds
+        ]
+        waiting = list(pending)
+        self._record(RefitReported(0, total))
+        while waiting:
+            _, waiting = ray.wait(waiting)
+            self._record(RefitReported(total - len(waiting), total))
+        return ray.get(pending)  # type: ignore[no-any-return]
+
+    def _finish(self, hyperparameters: Hyperparameters, choice: Choice, members: list[dict[str, Tensor]]) -> Outcome:
+        panel, experiment = self._prepared.panel, self._experiment
+        preprocessing = Preprocessing(
+            columns=panel.columns,
+            frequency=panel.frequency,
+            missing=experiment.data.missing,
+            past=panel.past_features,
+            known=panel.known_features,
+            static=panel.static_features,
+        )
+        network = build_network(self._task.design, preprocessing, hyperparameters, members)
+        test = self._open_test(hyperparameters, network)
+        facts = {
+            "trial": choice.end.trial,
+            "metric": experiment.search.metric,
+            "validation_score": choice.end.score,
+            "test_score": test.score if test else None,
+            "baselines_on_test": dict(test.baselines) if test else {},
+            "parameters": choice.end.parameters,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "packages": json.loads(self._paths.manifest.read_text())["packages"],
+        }
+        write_bundle(Bundle(experiment.name, network, preprocessing, hyperparameters, facts), self._paths.bundle)
+        self._record(BundleWritten(self._paths.bundle.name))
+        self._write_tables()
+        command = f"lstm-tune predict {_short(self._paths.bundle)} {_short(Path(experiment.data.path))} -o forecast.parquet"
+        self._record(RunEnded("done", f"Forecast with: {command}"))
+        return Outcome(
+            run=self._paths.root,
+            interrupted=False,
+            winner=choice.end.trial,
+            score=choice.end.score,
+            test_score=test.score if test else None,
+            baselines=test.baselines if test else None,
+            bundle=self._paths.bundle,
+        )
+
+    def _open_test(self, hyperparameters: Hyperparameters, network: Ensemble) -> TestScored | None:
+        """Scores the final model and the baselines on the locked part, once, and writes the look down."""
+        steps = self._experiment.test_steps
+        if not steps:
+            return None
+        with torch.inference_mode():
+            score = self._task.score(self._task.final_problem(hyperparameters).tally(network, "validation"))
+        names = baseline_names(self._task.design.season)
+        baselines = {name: score_baseline_on_test(self._task, name) for name in names}
+        event = TestScored(self._experiment.search.metric, score, baselines, steps)
+        looks = json.loads(self._paths.test_ledger.read_text()) if self._paths.test_ledger.exists() else []
+        look = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "look": len(looks) + 1,
+            "by": "run",
+            "metric": event.metric,
+            "score": score,
+            "baselines": baselines,
+        }
+        write_json(self._paths.test_ledger, [*looks, look])
+        self._record(event)
+        return event
+
+    def _count_parameters(self, hyperparameters: Hyperparameters) -> int:
+        return self._task.parameters(completed(hyperparameters, task=self._experiment.task.kind))
+
+    def _write_tables(self) -> None:
+        write_tables(self._paths, trial_records(read_events(self._paths.events)))
+
+
+def _refit_remotely(
+    task: ForecastTask, hyperparameters: dict[str, Value], portions: Portions, steps: int, seed: int, threads: int
+) -> dict[str, Tensor]:
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu")
+    weights, _ = refit(task, hyperparameters, portions, steps=steps, seed=seed, device=device)
+    return weights
+
+
+def _refit_seed(seed: int, member: int) -> int:
+    """Seeds of the final networks, apart from those of any fold."""
+    return 1_000_003 + seed * 10_007 + member
+
+
+def _portions(experiment: Experiment) -> Portions:
+    steps = experiment.training.steps_per_epoch
+    return Portions(experiment.training.batch_size, None if steps == "auto" else steps)
+
+
+def _defaults() -> dict[str, Value]:
+    """The first configuration of every search: the defaults, moved into its space."""
+    return {name: knob.default for name, knob in HYPERPARAMETERS["forecast"].items()}
+
+
+def _resolved(experiment: Experiment, prepared: Prepared, folder: Path) -> Experiment:
+    """The experiment with nothing left to chance: an absolute data path, and the space that was derived from the data."""
+    path = experiment.data.path
+    absolute = path if "://" in path else str((folder / path).absolute())
+    data = experiment.data.model_copy(update={"path": absolute})
+    return experiment.model_copy(update={"data": data, "space": as_raw(prepared.space)})
+
+
+def _best_configurations(run: RunPaths | None) -> list[dict[str, Value]]:
+    """The best complete configurations of an earlier run, best first."""
+    if run is None:
+        return []
+    ends = [record.end for record in trial_records(read_events(run.events)).values() if record.end]
+    complete: list[Any] = [end for end in ends if end.state == "complete" and end.score is not None]
+    return [end.hyperparameters for end in sorted(complete, key=lambda end: end.score)[:WARM_STARTS]]
+
+
+def _short(path: Path) -> str:
+    """A path as a user would type it here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+

@@ -1,0 +1,101 @@
+"""The search itself: Ray Tune over the study, until a budget, a limit or the user ends it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import CheckpointConfig, Stopper
+
+from lstm_tune.search.cluster import Slot
+from lstm_tune.search.schedulers import Schedule
+from lstm_tune.search.searcher import StudySearcher
+from lstm_tune.search.stopping import StopRule
+from lstm_tune.search.study import Study
+from lstm_tune.search.trainable import LstmTrainable, TrialSettings
+from lstm_tune.spec.events import Event, SearchEnded
+from lstm_tune.tasks.forecast import ForecastTask
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search needs.
+
+    Attributes:
+        task: the question.
+        settings: what trials share.
+        study: proposes and is told.
+        schedule: stops poor trials.
+        slot: what a trial occupies.
+        slots: trials that run at once.
+        budget: trials to start.
+        gap_at_most: constraint on the generalisation gap, or None.
+        scratch: where Tune may write; removed by the caller.
+        log_failure: keeps the traceback of a failed trial.
+    """
+
+    task: ForecastTask
+    settings: TrialSettings
+    study: Study
+    schedule: Schedule
+    slot: Slot
+    slots: int
+    budget: int
+    gap_at_most: float | None
+    scratch: Path
+    log_failure: Callable[[int, str], None]
+
+
+def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule) -> None:
+    """Runs trials until the budget is used up, the space is exhausted, or `stop` has a reason.
+
+    Args:
+        search: what to run.
+        record: takes the events; the last one is `SearchEnded`.
+        stop: limits and interruption.
+    """
+    searcher = StudySearcher(
+        search.study,
+        record,
+        stop,
+        budget=search.budget,
+        largest_live=search.budget if search.schedule.needs_checkpoints else search.slots,
+        log_failure=search.log_failure,
+        gap_at_most=search.gap_at_most,
+    )
+    trainable = tune.with_parameters(LstmTrainable, task=search.task, settings=search.settings)
+    with stop.listening():
+        tune.run(
+            tune.with_resources(trainable, _resources(search.slot)),
+            name="tune",
+            storage_path=str(search.scratch),
+            num_samples=-1,
+            search_alg=searcher,
+            scheduler=search.schedule.scheduler,
+            stop=_Stopper(stop),
+            reuse_actors=True,
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False, num_to_keep=None),
+            raise_on_failed_trial=False,
+            verbose=0,
+        )
+        searcher.close()
+    reason = stop.reason or ("the space is exhausted" if searcher.is_exhausted else "all trials ran")
+    record(SearchEnded(reason, stop.interrupted))
+
+
+def _resources(slot: Slot) -> Mapping[str, float]:
+    return {"cpu": slot.cpus, "gpu": slot.gpus}
+
+
+class _Stopper(Stopper):  # type: ignore[misc]
+    """Asks the stop rule after every event of the controller."""
+
+    def __init__(self, stop: StopRule) -> None:
+        self._stop = stop
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._stop.reason is not None
