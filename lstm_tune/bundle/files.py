@@ -141,7 +141,7 @@ def read_bundle(path: Path | str) -> Bundle:
 def _bundle(manifest: dict[str, Any], raw: dict[str, Any], weights: dict[str, Tensor]) -> Bundle:
     design = Design(**{**manifest["design"], "quantiles": tuple(manifest["design"]["quantiles"])})
     preprocessing = Preprocessing(
-        columns=Columns(**{role: tuple(names) if isinstance(names, list) else names for role, names in raw["columns"].items()}),
+        columns=_columns(raw["columns"]),
         frequency=Frequency(**raw["frequency"]),
         missing=raw["missing"],
         **{role: tuple(_feature(feature) for feature in raw[role]) for role in ("past", "known", "static")},
@@ -152,6 +152,10 @@ def _bundle(manifest: dict[str, Any], raw: dict[str, Any], weights: dict[str, Te
     ]
     network = build_network(design, preprocessing, manifest["hyperparameters"], members)
     return Bundle(manifest["name"], network, preprocessing, manifest["hyperparameters"], manifest["facts"])
+
+
+def _columns(raw: dict[str, Any]) -> Columns:
+    return Columns(time=raw["time"], **{role: tuple(names) for role, names in raw.items() if role != "time"})
 
 
 def _feature(raw: dict[str, Any]) -> Feature:

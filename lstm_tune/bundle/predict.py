@@ -15,7 +15,7 @@ from lstm_tune.bundle.files import Bundle, read_bundle
 from lstm_tune.data.building import build_panel
 from lstm_tune.data.panel import Feature, Floats, Panel
 from lstm_tune.data.sequences import Batch, Examples, Gatherer, prepare
-from lstm_tune.data.times import future_times
+from lstm_tune.data.grid import future_times
 from lstm_tune.spec.errors import Fault, InputError
 
 PREDICTION_BATCH = 4096
@@ -50,7 +50,7 @@ class Model:
             InputError: columns are missing, values are invalid, or known covariates end too early.
         """
         panel = self._panel(frame, where)
-        batches = torch.arange(panel.size).split(PREDICTION_BATCH)
+        batches = torch.split(torch.arange(panel.size), PREDICTION_BATCH)
         gatherer = self._gatherer(panel)
         with torch.inference_mode():
             forecasts = torch.cat([self.bundle.network(*gatherer.batch(chosen).inputs) for chosen in batches])

@@ -13,7 +13,7 @@ def trials_table(records: Iterable[TrialRecord]) -> pl.DataFrame:
     """One row a finished trial, in the order of their numbers; the hyperparameters are columns `hp_<name>`."""
     ended = sorted((record for record in records if record.end), key=lambda record: record.trial)
     names = sorted({name for record in ended for name in record.hyperparameters})
-    schema = {
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "trial": pl.Int64,
         "state": pl.String,
         "reason": pl.String,

@@ -1,7 +1,7 @@
 """The search space: which values each hyperparameter may take, and under what condition it counts."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Condition:
         return self.parent in values and bool(OPERATORS[self.operator](values[self.parent], self.operand))
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "above": lambda value, operand: value > operand,
     "at_least": lambda value, operand: value >= operand,
     "below": lambda value, operand: value < operand,
@@ -156,14 +156,15 @@ def _parse_dimension(entry: Any, knob: Hyperparameter) -> tuple[Dimension | None
         problem = knob.fault(entry)
         return (None, [("", problem)]) if problem else (Fixed(entry), [])
     conditions, problems = _parse_when(entry.get("when"))
-    for keys, parse in (
-        (_CHOICE_KEYS, lambda: _parse_choice(entry["choices"], conditions, knob)),
-        (_FIXED_KEYS, lambda: _parse_fixed(entry["value"], conditions, knob)),
-        (_RANGE_KEYS, lambda: _parse_range(entry, conditions, knob)),
-    ):
-        if set(entry) <= keys and set(entry) & (keys - {"when", "high", "log", "step"}):
-            dimension, more = parse()
-            return dimension, problems + more
+    if "choices" in entry and set(entry) <= _CHOICE_KEYS:
+        dimension, more = _parse_choice(entry["choices"], conditions, knob)
+        return dimension, problems + more
+    if "value" in entry and set(entry) <= _FIXED_KEYS:
+        dimension, more = _parse_fixed(entry["value"], conditions, knob)
+        return dimension, problems + more
+    if {"low", "high"} & set(entry) and set(entry) <= _RANGE_KEYS:
+        dimension, more = _parse_range(entry, conditions, knob)
+        return dimension, problems + more
     for key in entry:
         if key not in _RANGE_KEYS | _CHOICE_KEYS | _FIXED_KEYS:
             hint = did_you_mean(str(key), _RANGE_KEYS | _CHOICE_KEYS | _FIXED_KEYS)
