@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lstm_tune.data.building import Missing
 from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
 from lstm_tune.spec.errors import BundleError
@@ -39,7 +40,7 @@ class Preprocessing:
 
     columns: Columns
     frequency: Frequency
-    missing: str
+    missing: Missing
     past: tuple[Feature, ...] = ()
     known: tuple[Feature, ...] = ()
     static: tuple[Feature, ...] = ()

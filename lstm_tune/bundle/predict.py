@@ -3,7 +3,7 @@
 Shape letters: S series, h horizon, Y targets, Q quantiles.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lstm_tune.bundle.files import Bundle, read_bundle
 from lstm_tune.data.building import build_panel
-from lstm_tune.data.panel import Feature, Floats, Panel
+from lstm_tune.data.panel import Panel
 from lstm_tune.data.sequences import Batch, Examples, Gatherer, prepare
 from lstm_tune.data.grid import future_times
 from lstm_tune.spec.errors import Fault, InputError
@@ -35,8 +35,9 @@ class Model:
     def predict(self, frame: pl.DataFrame, *, where: str = "data") -> pl.DataFrame:
         """The forecast of every series of a table.
 
-        The table has the columns of the training data; unknown series are fine. Known covariates must reach over the
-        horizon, in rows whose targets are empty. Nothing of the table is fitted.
+        The table has the columns of the training data; unknown series, constant ones and those with a single row are
+        fine. Known covariates must reach over the horizon, in rows whose targets are empty. Nothing of the table is
+        fitted.
 
         Args:
             frame: history (and known covariates of the future), in any order.
@@ -63,22 +64,13 @@ class Model:
 
     def _panel(self, frame: pl.DataFrame, where: str) -> Panel:
         preprocessing = self.bundle.preprocessing
-        missing_columns = [name for name in preprocessing.columns.all if name not in frame.columns]
-        if missing_columns:
-            shown = ", ".join(f"'{name}'" for name in missing_columns)
-            raise InputError.at(where, f"lacks the column(s) {shown}; it has {', '.join(frame.columns)}")
         panel = build_panel(
-            frame.select(preprocessing.columns.all),
+            frame,
             preprocessing.columns,
-            missing=preprocessing.missing,  # type: ignore[arg-type]
+            missing=preprocessing.missing,
             frequency=preprocessing.frequency.every,
             where=where,
-        )
-        panel = replace(
-            panel,
-            past=_recoded(panel.past, panel.past_features, preprocessing.past),
-            known=_recoded(panel.known, panel.known_features, preprocessing.known),
-            static=_recoded(panel.static, panel.static_features, preprocessing.static),
+            model_features=(*preprocessing.past, *preprocessing.known, *preprocessing.static),
         )
         self._check_future(panel, where)
         return panel
@@ -137,18 +129,3 @@ def load(path: Path | str) -> Model:
         BundleError: there is no readable bundle.
     """
     return Model(read_bundle(path))
-
-
-def _recoded(values: Floats, found: tuple[Feature, ...], wanted: tuple[Feature, ...]) -> Floats:
-    """Category codes of a new table in the order of the training data's; an unknown category becomes -1."""
-    recoded = values.copy()
-    for k, (new, old) in enumerate(zip(found, wanted, strict=True)):
-        if old.categories is None or new.categories is None:
-            continue
-        codes = np.array([_index(old.categories, name) for name in new.categories] + [-1], dtype=np.float32)
-        recoded[:, k] = codes[values[:, k].astype(np.int64)]
-    return recoded
-
-
-def _index(categories: tuple[str, ...], name: str) -> int:
-    return categories.index(name) if name in categories else -1

@@ -12,7 +12,8 @@ import polars as pl
 
 from lstm_tune.data.building import build_panel
 from lstm_tune.data.panel import Columns, Frequency, Panel
-from lstm_tune.data.times import detect_season, infer_season, parse_times
+from lstm_tune.data.seasons import detect_season, infer_season
+from lstm_tune.data.times import parse_times
 from lstm_tune.spec.errors import InputError
 
 _SURE_TIME_NAMES: tuple[str, ...] = ("ds", "date", "datetime", "timestamp")

@@ -38,6 +38,11 @@ class Columns:
         time = (self.time,) if self.time else ()
         return (*self.series, *time, *self.targets, *self.past, *self.known, *self.static)
 
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """The columns of a panel whose values come again and again: names of series and times."""
+        return (*self.series, self.time) if self.time else self.series
+
 
 @dataclass(frozen=True)
 class Frequency:

@@ -10,7 +10,7 @@ from lstm_tune.data.folds import Split, auto_block, split_panel
 from lstm_tune.data.panel import Columns, Panel
 from lstm_tune.data.reading import read_frame
 from lstm_tune.data.sequences import prepare
-from lstm_tune.data.times import infer_season
+from lstm_tune.data.seasons import infer_season
 from lstm_tune.models.forecaster import Design
 from lstm_tune.spec.defaults import default_space
 from lstm_tune.spec.errors import Fault, InputError
@@ -64,7 +64,7 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
         InputError: the data cannot be read, breaks a rule, or is too short for the folds or the windows.
     """
     columns = columns_of(experiment.data)
-    frame = read_frame(experiment.data.path, folder=folder, columns=columns.all)
+    frame = read_frame(experiment.data.path, folder=folder, columns=columns.all, repeated=columns.repeated)
     missing, frequency = experiment.data.missing, experiment.data.frequency
     panel = build_panel(frame, columns, missing=missing, frequency=frequency, where=experiment.data.path)
     season = infer_season(panel.frequency) if experiment.task.season == "auto" else experiment.task.season

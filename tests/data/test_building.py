@@ -234,3 +234,34 @@ def test_a_wrong_year_does_not_fill_the_memory() -> None:
     frame = pl.DataFrame({"ds": [*range(1900, 2000), 19_999], "y": range(101)})
     with pytest.raises(InputError, match="without great holes, but 17999 steps are missing after 1999"):
         build(frame, missing="mask")
+
+
+def test_a_trained_model_decides_which_covariates_are_categories() -> None:
+    frame = table(ds=[1, 2, 3], y=[1, 2, 3], shop=[7, 8, 9], temperature=["1.5", None, "2"])
+    columns = Columns(targets=("y",), time="ds", past=("shop", "temperature"))
+    features = (Feature("shop", ("7", "9")), Feature("temperature"))
+    panel = build_panel(frame, columns, missing="mask", where="a.csv", model_features=features)
+    assert panel.past_features == features
+    np.testing.assert_array_equal(panel.past, np.array([[0, 1.5], [-1, NAN], [1, 2]], np.float32))
+
+
+@pytest.mark.parametrize("dtype", [pl.Null, pl.String, pl.Float64])
+def test_categories_may_all_be_missing_when_a_model_forecasts(dtype: pl.DataType) -> None:
+    frame = table(ds=[1, 2], y=[1, 2], w=[None, None], s=[None, None]).with_columns(pl.col("w", "s").cast(dtype))
+    columns = Columns(targets=("y",), time="ds", past=("w",), static=("s",))
+    features = (Feature("w", ("rain", "sun")), Feature("s", ("big", "small")))
+    panel = build_panel(frame, columns, missing="mask", where="a.csv", model_features=features)
+    assert np.isnan(panel.past).all()
+    assert panel.static.tolist() == [[-1]]
+
+
+@pytest.mark.parametrize("frame", [table(ds=[1], y=[1]), table(ds=[1, 2, 3], y=[4, 4, 4])])
+def test_a_model_may_forecast_what_nobody_can_learn_from(frame: pl.DataFrame) -> None:
+    panel = build_panel(frame, ONE, missing="error", frequency="1d", where="a.csv", model_features=())
+    assert values(panel) == frame["y"].to_list()
+
+
+def test_a_second_target_without_values_is_refused() -> None:
+    frame = table(ds=[1, 2, 3], y=[1, 2, 3], z=[None, None, None])
+    with pytest.raises(InputError, match=r"column 'z' \(target\) must hold numbers, found no value in any row"):
+        build(frame, Columns(targets=("y", "z"), time="ds"), missing="mask")
