@@ -50,7 +50,8 @@ class Split:
 
     Attributes:
         folds: in the order of time.
-        test: trains on all development steps, judges on the test part; its block is empty when test is 0.
+        test: trains on all development steps up to the gap and judges on the test part. Without a test part its block
+            is empty and it trains on every step: nothing is judged that a gap would have to keep apart.
         block: steps of one validation block.
     """
 
@@ -94,15 +95,16 @@ def split_panel(lengths: Integers, *, horizon: int, folds: int, block: int, gap:
     longest = int(lengths.max())
     if longest < needed:
         problem = (
-            f"{folds} folds of {block} steps, a gap of {gap} and a test part of {test} need a series of at least {needed}"
-            f" steps; the longest has {longest}. Lower validation.folds, validation.test or task.horizon ({horizon})"
+            f"{folds} folds of {block} steps, a gap of {gap} and a test part of {test} need a series of at least"
+            f" {needed} steps; the longest has {longest}. Lower validation.folds, validation.test or task.horizon"
+            f" ({horizon})"
         )
         raise InputError([Fault("validation", problem)])
     development = lengths - test
     made = tuple(
         _fold(development - (folds - k) * block, development - (folds - k - 1) * block, gap) for k in range(folds)
     )
-    return Split(made, _fold(development, lengths, gap), block)
+    return Split(made, _fold(development, lengths, gap if test else 0), block)
 
 
 def _fold(starts: Integers, ends: Integers, gap: int) -> Fold:

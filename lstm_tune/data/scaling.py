@@ -11,6 +11,9 @@ from lstm_tune.data.sequences import Sequences
 
 Doubles = NDArray[np.float64]
 
+SMALLEST_SCALE = 1e-30
+"""Keeps the deviation of tiny values above zero in float32."""
+
 
 @dataclass(frozen=True)
 class ColumnStatistics:
@@ -19,7 +22,7 @@ class ColumnStatistics:
     Attributes:
         categories: number of categories of each column, 0 for a numeric one.
         mean: [K], 0 for categorical columns.
-        scale: [K] standard deviation, 1 for categorical and for constant columns.
+        scale: [K] standard deviation; 1 for categorical and for constant columns.
         smallest: [K] smallest value above zero; 1e-30 where there is none.
         seen: per column, the categories that occur, bool.
     """
@@ -40,7 +43,9 @@ def training_rows(sequences: Sequences, fold: Fold) -> NDArray[np.bool_]:
     return rows
 
 
-def fit_statistics(values: Floats, features: tuple[Feature, ...] | None = None, *, is_log: bool = False) -> ColumnStatistics:
+def fit_statistics(
+    values: Floats, features: tuple[Feature, ...] | None = None, *, is_log: bool = False
+) -> ColumnStatistics:
     """Mean, deviation and categories of the given rows.
 
     Args:
@@ -59,7 +64,7 @@ def fit_statistics(values: Floats, features: tuple[Feature, ...] | None = None, 
         observed = scaled[:, k][~np.isnan(scaled[:, k])].astype(np.float64)
         if not count and len(observed):
             mean[k] = observed.mean()
-            scale[k] = observed.std() if observed.std() > 1e-8 else 1.0
+            scale[k] = max(observed.std(), SMALLEST_SCALE) if observed.min() < observed.max() else 1.0
     return ColumnStatistics(counts, mean, scale, smallest, tuple(seen))
 
 
@@ -71,8 +76,8 @@ def _smallest_positive(column: Floats) -> float:
 def seasonal_errors(sequences: Sequences, ends: Integers, *, season: int, power: int) -> Doubles:
     """Mean |y_t - y_(t-season)|^power of the steps before each series' end: the scale of MASE and RMSSE.
 
-    A series with no seasonal difference, or only zero ones, falls back to differences of one step; where these are all zero
-    too the scale is NaN and the series does not count.
+    A series with no seasonal difference, or only zero ones, falls back to differences of one step; where these are all
+    zero too the scale is NaN and the series does not count.
 
     Args:
         sequences: the data.

@@ -1,9 +1,9 @@
 """From a panel to tensors: causal filling of missing values, and batches gathered by index from flat series.
 
-Windows are never stored: an example is four numbers, and a batch is gathered from the flat arrays when it is needed. The
-arrays may be read-only views of shared memory.
+Windows are never stored: an example is four numbers, and a batch is gathered from the flat arrays when it is needed.
+The arrays may be read-only views of shared memory.
 
-Shape letters: N rows, S series, B batch, C context steps, h horizon, Y targets, P/K/M past, known and static covariates.
+Shape letters: N rows, S series, B batch, C context steps, h horizon, Y targets, P/K/M past, known, static covariates.
 """
 
 import warnings
@@ -58,13 +58,15 @@ def prepare(panel: Panel, *, missing: str) -> Sequences:
 
     `interpolate` draws a line through a gap, but a window that ends inside the gap sees the last observed value carried
     forward instead: the line's other end lies in its future. `forward` always carries forward, `mask` leaves NaN.
+    Covariates are carried forward where the target is interpolated: half-way between two categories lies a third, and
+    the line's other end may lie in rows that judge.
 
     Args:
         panel: the data.
         missing: error, interpolate, forward or mask.
     """
-    fill = _FILLS[missing]
-    inputs, carried, resolved = fill(panel.target, panel.starts)
+    inputs, carried, resolved = _FILLS[missing](panel.target, panel.starts)
+    fills = missing in ("interpolate", "forward")
     return Sequences(
         starts=panel.starts,
         lengths=panel.histories,
@@ -72,8 +74,8 @@ def prepare(panel: Panel, *, missing: str) -> Sequences:
         inputs=inputs,
         carried=carried,
         resolved=resolved,
-        past=panel.past if missing in ("error", "mask") else _forward(panel.past, panel.starts),
-        known=fill(panel.known, panel.starts)[0],
+        past=_forward(panel.past, panel.starts) if fills else panel.past,
+        known=_forward(panel.known, panel.starts) if fills else panel.known,
         static=panel.static,
         past_features=panel.past_features,
         known_features=panel.known_features,
@@ -203,7 +205,7 @@ class Batch:
     Attributes:
         target: [B, C, Y] history, NaN where missing or before the series.
         past: [B, C, P].
-        known: [B, C + h, K].
+        known: [B, C + h, K], NaN where missing or outside the series.
         static: [B, M].
         future: [B, h, Y] the truth, NaN where missing or beyond the limit.
     """
@@ -236,6 +238,8 @@ class Gatherer:
         self._origins, self._firsts, self._limits, self._series = (
             _tensor(rows) for rows in (examples.origins, examples.firsts, examples.limits, examples.series)
         )
+        ends = sequences.starts[examples.series + 1]
+        self._ends = _tensor(ends)
         self._inputs, self._target = _tensor(sequences.inputs), _tensor(sequences.target)
         self._carried = None if sequences.carried is None else _tensor(sequences.carried)
         self._resolved = None if sequences.resolved is None else _tensor(sequences.resolved)
@@ -245,6 +249,7 @@ class Gatherer:
         self._last_row = len(sequences.target) - 1
         self._is_padded = bool((examples.origins - context < examples.firsts).any())
         self._is_cut = bool((examples.origins + horizon > examples.limits).any())
+        self._leaves_series = bool((examples.origins + horizon > ends).any())
 
     def __len__(self) -> int:
         return len(self._origins)
@@ -259,7 +264,8 @@ class Gatherer:
         rows = origins + self._offsets  # [B, C + h]
         before = rows < self._firsts[chosen].unsqueeze(1) if self._is_padded else None
         beyond = rows >= self._limits[chosen].unsqueeze(1) if self._is_cut else None
-        if before is not None or beyond is not None:
+        after = rows >= self._ends[chosen].unsqueeze(1) if self._leaves_series else None
+        if before is not None or after is not None:
             rows = rows.clamp(0, self._last_row)
         history, ahead = rows[:, : self._context], rows[:, self._context :]
         target = self._inputs[history]
@@ -271,13 +277,15 @@ class Gatherer:
             padding = before[:, : self._context].unsqueeze(2)
             target, past = (values.masked_fill(padding, torch.nan) for values in (target, past))
             known = known.masked_fill(before.unsqueeze(2), torch.nan)
+        if after is not None:
+            known = known.masked_fill(after.unsqueeze(2), torch.nan)
         future = self._target[ahead]
         if beyond is not None:
             future = future.masked_fill(beyond[:, self._context :].unsqueeze(2), torch.nan)
         return Batch(target, past, known, self._static[self._series[chosen]], future)
 
 
-def _tensor(values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _tensor(values: Floats | Integers) -> Tensor:
     """A tensor over the same memory, which nobody writes to."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

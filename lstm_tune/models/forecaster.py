@@ -14,10 +14,8 @@ from torch import Tensor, nn
 
 from lstm_tune.models.features import FeatureEncoder, FeatureStatistics
 from lstm_tune.models.lstm import Dropout, StackedLstm
-from lstm_tune.models.normalization import NORMALIZERS
+from lstm_tune.models.normalization import NORMALIZERS, last_observed
 from lstm_tune.spec.hyperparameters import Value
-
-
 
 
 @dataclass(frozen=True)
@@ -109,9 +107,7 @@ class Forecaster(nn.Module):
         section 3.3.
     """
 
-    def __init__(
-        self, design: Design, statistics: ForecastStatistics, hyperparameters: Mapping[str, Value]
-    ) -> None:
+    def __init__(self, design: Design, statistics: ForecastStatistics, hyperparameters: Mapping[str, Value]) -> None:
         super().__init__()
         value = hyperparameters
         self.design = design
@@ -206,10 +202,14 @@ class Forecaster(nn.Module):
         return torch.maximum(target, 0.5 * self.get_buffer("smallest")).log() if self.is_log else target
 
     def _location_and_scale(self, window: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """The window's own, or the training rows' where it shows nothing; both [B, 1, Y]."""
+        shape = (window.shape[0], 1, window.shape[2])
+        mean, deviation = self.get_buffer("mean").expand(shape), self.get_buffer("deviation").expand(shape)
         if self.normalization == "none":
-            shape = (window.shape[0], 1, window.shape[2])
-            return self.get_buffer("mean").expand(shape), self.get_buffer("deviation").expand(shape)
-        return NORMALIZERS[self.normalization](window, observed)
+            return mean, deviation
+        location, scale = NORMALIZERS[self.normalization](window, observed)
+        is_known = observed.any(dim=1, keepdim=True)
+        return torch.where(is_known, location, mean), torch.where(is_known, scale, deviation)
 
     def _base(self, series: Tensor, observed: Tensor, window: Tensor) -> Tensor:
         """What the LSTM's output is added to: seasonal naive and highway; [B, h, Y]."""
@@ -217,7 +217,7 @@ class Forecaster(nn.Module):
         if self.is_seasonal:
             season = self.design.season
             steps = [self.context - season + step % season for step in range(self.design.horizon)]
-            base = torch.where(observed[:, steps], series[:, steps], series[:, -1:])
+            base = torch.where(observed[:, steps], series[:, steps], last_observed(series, observed))
         if self.highway is not None:
             base = base + self.highway(window.transpose(1, 2)).transpose(1, 2)
         return base

@@ -33,7 +33,9 @@ class LstmLayer(nn.Module):
         weight-drop: Merity, Keskar and Socher 2018, section 2.
     """
 
-    def __init__(self, features: int, units: int, *, recurrent_dropout: float = 0.0, bidirectional: bool = False) -> None:
+    def __init__(
+        self, features: int, units: int, *, recurrent_dropout: float = 0.0, bidirectional: bool = False
+    ) -> None:
         super().__init__()
         self.lstm = nn.LSTM(features, units, batch_first=True, bidirectional=bidirectional)
         self.recurrent_dropout = recurrent_dropout

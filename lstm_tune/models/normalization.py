@@ -31,16 +31,23 @@ def mean_and_deviation(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor
 
 
 def last_and_deviation(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-    """The window's last value and its standard deviation.
+    """The window's last observed value and its standard deviation.
 
     Args:
         values: [B, T, Y], zero where not observed.
-        observed: [B, T, Y] bool; the last step is used whether observed or not.
+        observed: [B, T, Y] bool.
 
     Returns:
         Location and scale, both [B, 1, Y]; scale is above zero.
     """
-    return values[:, -1:], mean_and_deviation(values, observed)[1]
+    return last_observed(values, observed), mean_and_deviation(values, observed)[1]
+
+
+def last_observed(values: Tensor, observed: Tensor) -> Tensor:
+    """The last observed step of [B, T, Y] values, [B, 1, Y]; their first step where none is observed."""
+    steps = torch.arange(values.shape[1], device=values.device).reshape(1, -1, 1)
+    last = torch.where(observed, steps, torch.zeros_like(steps)).amax(dim=1, keepdim=True)
+    return torch.gather(values, 1, last)
 
 
 def median_and_quartiles(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:

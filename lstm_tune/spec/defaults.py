@@ -3,7 +3,7 @@
 from lstm_tune.spec.space import Choice, Dimension, Range
 
 SMALL, LARGE = 30, 300
-"""Effective windows (history over window plus horizon) below which a network is kept small, and above which it may grow."""
+"""Effective windows (history over window plus horizon) below which a network is kept small and above which it grows."""
 
 
 def effective_windows(*, rows: int, window: int, horizon: int) -> int:

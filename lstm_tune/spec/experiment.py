@@ -51,7 +51,9 @@ def _names(value: object) -> object:
 def _frequency(value: object) -> object:
     if value in ("auto", "rows") or (isinstance(value, str) and _FREQUENCY.match(value)):
         return value
-    raise ValueError(f"must be auto, rows, or a count and a unit such as 1h, 1d, 1b (business day), 1mo; found {value!r}")
+    raise ValueError(
+        f"must be auto, rows, or a count and a unit such as 1h, 1d, 1b (business day), 1mo; found {value!r}"
+    )
 
 
 def _metric(name: str) -> str:
@@ -60,8 +62,8 @@ def _metric(name: str) -> str:
     return name
 
 
-Names = Annotated[list[str], BeforeValidator(_names)]
-Duration = Annotated[float, BeforeValidator(seconds)]
+Names = Annotated[list[str], BeforeValidator(_names, json_schema_input_type=list[str] | str)]
+Duration = Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -100,7 +102,9 @@ class Covariates(_Section):
 class DataSpec(_Section):
     """Where the rows are and what their columns mean."""
 
-    path: str = Field(description="CSV, Parquet, Arrow IPC or NDJSON; globs and s3://, gs://, az:// too; relative to the file")
+    path: str = Field(
+        description="CSV, Parquet, Arrow IPC or NDJSON; globs and s3://, gs://, az:// too; relative to the file"
+    )
     time: str | None = Field(default=None, description="time column; null: the rows are in order, one step apart")
     target: Names = Field(min_length=1, description="column(s) to forecast")
     series: Names | None = Field(default=None, description="column(s) that name the series of a panel")
@@ -120,7 +124,9 @@ class DataSpec(_Section):
         for role, columns in roles:
             for column in columns:
                 if column in seen:
-                    raise ValueError(f"column '{column}' is named as {seen[column]} and as {role}; a column has one role")
+                    raise ValueError(
+                        f"column '{column}' is named as {seen[column]} and as {role}; a column has one role"
+                    )
                 seen[column] = role
         return self
 
@@ -133,7 +139,8 @@ class ValidationSpec(_Section):
     )
     folds: int = Field(default=4, ge=1, le=50, description="rolling-origin folds")
     block: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        default="auto", description="validation steps of one fold; auto: as many horizons as the history allows, up to 8"
+        default="auto",
+        description="validation steps of one fold; auto: as many horizons as the history allows, up to 8",
     )
     gap: int = Field(default=0, ge=0, description="steps purged between training and validation targets")
     groups: str | None = Field(default=None, description="not for forecasting: folds of a forecast follow time")
@@ -141,7 +148,9 @@ class ValidationSpec(_Section):
     @model_validator(mode="after")
     def _forecasts_have_no_groups(self) -> "ValidationSpec":
         if self.groups is not None:
-            raise ValueError("groups does not apply to forecasting, whose folds follow time; name the column in data.series")
+            raise ValueError(
+                "groups does not apply to forecasting, whose folds follow time; name the column in data.series"
+            )
         return self
 
 
@@ -175,7 +184,9 @@ class Constraints(_Section):
     """What a configuration must satisfy to be chosen."""
 
     parameters: AtMost | None = Field(default=None, description="free parameters of the network")
-    gap: AtMost | None = Field(default=None, description="generalisation gap: validation over training metric, minus one")
+    gap: AtMost | None = Field(
+        default=None, description="generalisation gap: validation over training metric, minus one"
+    )
 
 
 class TrainingSpec(_Section):

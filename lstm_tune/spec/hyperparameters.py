@@ -1,5 +1,6 @@
 """The hyperparameters a search may vary, what each means, and the value it has when nobody names it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -45,6 +46,8 @@ class Hyperparameter:
             return f"must be a number, found {value!r}"
         if self.kind == "integer" and not isinstance(value, int):
             return f"must be a whole number, found {value!r}"
+        if math.isnan(value):
+            return "must be a number, found NaN"
         if self.minimum is not None and value < self.minimum:
             return f"must be at least {self.minimum:g}, found {value!r}"
         if self.maximum is not None and value > self.maximum:

@@ -1,6 +1,5 @@
 """Reading an experiment file: every fault at once, each with its line."""
 
-import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,18 +17,25 @@ KeyPath = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-4 as a number (YAML 1.1 wants 1.0e-4) and leaves dates as text."""
+    """Safe YAML that reads 1e-4 as a number (YAML 1.1 wants 1.0e-4) and leaves dates and times (1:30) as text."""
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that `_Loader` would read as something else."""
+
+
+_TAG = "tag:yaml.org,2002:"
+for _reader_or_writer in (_Loader, _Dumper):
+    _reader_or_writer.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (f"{_TAG}timestamp", f"{_TAG}int")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _reader_or_writer.add_implicit_resolver(
+        f"{_TAG}int", re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789")
+    )
+    _reader_or_writer.add_implicit_resolver(
+        f"{_TAG}float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)$"), list("-+0123456789.")
+    )
 
 
 def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
@@ -49,9 +55,13 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
     text = _read(path)
     try:
         node = yaml.compose(text, Loader=_Loader)
-        raw = _Loader(text).get_single_data()
+        raw = _with_text_keys(_Loader(text).get_single_data())
     except yaml.YAMLError as error:
         raise InputError([_yaml_fault(path, error)]) from None
+    except RecursionError:
+        raise InputError.at(
+            str(path), "must not hold an alias (*name) of a value that holds it. Write it out"
+        ) from None
     if not isinstance(raw, dict) or not isinstance(node, yaml.MappingNode):
         raise InputError.at(f"{path}:1", f"must be a mapping that starts with 'name:', found {_shown(raw)}")
     lines: dict[KeyPath, str] = {}
@@ -64,9 +74,7 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> Experime
     return Experiment.model_validate(raw)
 
 
-def parse_experiment(
-    raw: Mapping[str, Any], *, overrides: Sequence[str] = (), where: str = "experiment"
-) -> Experiment:
+def parse_experiment(raw: Mapping[str, Any], *, overrides: Sequence[str] = (), where: str = "experiment") -> Experiment:
     """The experiment a plain mapping describes, with the same checks as a file.
 
     Args:
@@ -77,7 +85,7 @@ def parse_experiment(
     Raises:
         InputError: it breaks a rule; lists every fault.
     """
-    copied: dict[str, Any] = copy.deepcopy(dict(raw))
+    copied: dict[str, Any] = _with_text_keys(raw)
     lines: dict[KeyPath, str] = {}
     for override in overrides:
         _apply(copied, override, lines)
@@ -89,7 +97,7 @@ def parse_experiment(
 
 def dump_experiment(experiment: Experiment) -> str:
     """The experiment as YAML that `load_experiment` reads back to an equal one."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def json_schema() -> dict[str, Any]:
@@ -148,13 +156,22 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError.at(str(path), "does not exist. Name an experiment file, or write one: lstm-tune init data.csv") from None
+        raise InputError.at(
+            str(path), "does not exist. Name an experiment file, or write one: lstm-tune init data.csv"
+        ) from None
     except IsADirectoryError:
         raise InputError.at(str(path), "is a folder, not an experiment file") from None
     except UnicodeDecodeError as error:
         raise InputError.at(str(path), f"is not text in UTF-8: {error.reason} at byte {error.start}") from None
     except OSError as error:
         raise InputError.at(str(path), f"cannot be read: {error.strerror}") from None
+
+
+def _with_text_keys(value: Any) -> Any:
+    """A copy whose keys are all text, so that `1:` or `on:` is told as an unknown key."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list) else value
 
 
 def _yaml_fault(path: Path, error: yaml.YAMLError) -> Fault:
@@ -232,7 +249,7 @@ def _distinct(errors: Iterable[Any]) -> list[Any]:
     """One error a key: a union reports each of its branches."""
     kept: dict[KeyPath, Any] = {}
     for error in errors:
-        kept.setdefault(_key(error["loc"]), error)
+        kept.setdefault(error["loc"] if error["type"] == "extra_forbidden" else _key(error["loc"]), error)
     return list(kept.values())
 
 
@@ -241,13 +258,17 @@ def _key(location: KeyPath) -> KeyPath:
 
 
 def _is_union_step(step: str | int) -> bool:
-    return isinstance(step, str) and (step.startswith(("constrained-", "literal[", "list[", "function-")) or step in _UNION_STEPS)
+    return isinstance(step, str) and (
+        step.startswith(("constrained-", "literal[", "list[", "function-")) or step in _UNION_STEPS
+    )
 
 
 def _fault(details: Any, raw: Mapping[str, Any], places: _Places) -> Fault:
-    key = _key(details["loc"])
-    subject = _dotted(key)
     kind, context = details["type"], details.get("ctx", {})
+    key = _key(details["loc"])
+    if kind == "extra_forbidden":  # its last step is a key of the file, even where it is called `auto`
+        key = (*_key(details["loc"][:-1]), details["loc"][-1])
+    subject = _dotted(key)
     if kind == "extra_forbidden":
         hint = did_you_mean(str(key[-1]), _fields_at(key[:-1]))
         return Fault(places.of(key), f"{subject} is not a key of an experiment. {hint}")
@@ -255,7 +276,9 @@ def _fault(details: Any, raw: Mapping[str, Any], places: _Places) -> Fault:
         return Fault(places.of(key), f"{subject} is missing; {_purpose(key)}")
     if kind == "value_error":
         message = str(context["error"])
-        return Fault(places.of(key), f"{subject} {message}" if message.startswith("must") else _prefixed(subject, message))
+        return Fault(
+            places.of(key), f"{subject} {message}" if message.startswith("must") else _prefixed(subject, message)
+        )
     found = _shown(details["input"])
     expected = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     alternatives = " or 'auto'" if "auto" in _literals_at(key) and "auto" not in expected else ""
@@ -266,7 +289,13 @@ def _prefixed(subject: str, message: str) -> str:
     return f"{subject}: {message}" if subject else message
 
 
-_PLAIN = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "dictionary": "a mapping"}
+_PLAIN = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "dictionary": "a mapping",
+}
 
 
 def _plain(expected: str) -> str:

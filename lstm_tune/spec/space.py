@@ -200,9 +200,7 @@ def _parse_range(
     log, step = entry.get("log", False), entry.get("step")
     if not isinstance(log, bool):
         problems.append((".log", f"must be true or false, found {log!r}"))
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or step <= 0):
-        problems.append((".step", f"must be a number above 0, found {step!r}"))
-    if problems:
+    if problems := problems + _step_faults(step, knob):
         return None, problems
     low, high = entry["low"], entry["high"]
     if low > high:
@@ -214,6 +212,16 @@ def _parse_range(
     if knob.kind == "number":
         low, high = float(low), float(high)
     return Range(low, high, log, step, when), []
+
+
+def _step_faults(step: Any, knob: Hyperparameter) -> Problems:
+    if step is None:
+        return []
+    if _kind(step) is not float or not 0 < step < math.inf:
+        return [(".step", f"must be a number above 0, found {step!r}")]
+    if knob.kind == "integer" and not isinstance(step, int):
+        return [(".step", f"must be a whole number, as both ends are, found {step!r}")]
+    return []
 
 
 def _parse_when(raw: Any) -> tuple[tuple[Condition, ...], Problems]:
@@ -251,12 +259,15 @@ def _condition_faults(space: Space, *, names_in_file: list[str]) -> Problems:
 
 
 def _is_comparable(condition: Condition, parent: Dimension) -> bool:
+    wanted = _kind(parent.corners[0])
     if condition.operator == "in":
-        return isinstance(condition.operand, tuple)
-    sample = parent.corners[0]
-    if condition.operator == "equals":
-        return isinstance(condition.operand, type(sample)) or isinstance(sample, int | float)
-    return isinstance(condition.operand, int | float) and not isinstance(sample, str | bool)
+        return isinstance(condition.operand, tuple) and all(_kind(value) is wanted for value in condition.operand)
+    return _kind(condition.operand) is wanted and (condition.operator == "equals" or wanted is float)
+
+
+def _kind(value: Any) -> type:
+    """The type of a value, float for every number that is not a flag."""
+    return float if type(value) is int else type(value)
 
 
 def _cycle(space: Space) -> list[str] | None:

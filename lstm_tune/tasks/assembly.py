@@ -9,8 +9,9 @@ from lstm_tune.data.building import build_panel
 from lstm_tune.data.folds import Split, auto_block, split_panel
 from lstm_tune.data.panel import Columns, Panel
 from lstm_tune.data.reading import read_frame
-from lstm_tune.data.sequences import prepare
+from lstm_tune.data.scaling import training_rows
 from lstm_tune.data.seasons import infer_season
+from lstm_tune.data.sequences import prepare
 from lstm_tune.models.forecaster import Design
 from lstm_tune.spec.defaults import default_space
 from lstm_tune.spec.errors import Fault, InputError
@@ -18,7 +19,6 @@ from lstm_tune.spec.experiment import DataSpec, Experiment
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
 from lstm_tune.spec.space import Choice, Dimension, Fixed
 from lstm_tune.tasks.forecast import ForecastTask
-
 
 PARAMETERS_PER_ROW = 200
 """Free parameters a row beyond which `validate` warns; twice what the derived spaces reach on the smallest data."""
@@ -72,7 +72,8 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
     development = split.test.starts
     season = season if season < int(development.max()) else 1
     space = experiment.dimensions
-    positive = bool(np.nanmin(panel.target) > 0)
+    sequences = prepare(panel, missing=missing)
+    positive = bool(np.nanmin(sequences.target[training_rows(sequences, split.test)]) > 0)
     if space is None:
         space = default_space(
             rows=int(development.sum()),
@@ -88,11 +89,19 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
         season=season,
         targets=len(columns.targets),
         quantiles=tuple(experiment.task.quantiles or ()),
-        indicator=missing == "mask" or bool((development < largest).any()),
+        indicator=missing == "mask" or _is_padded(split, largest),
     )
-    task = ForecastTask(prepare(panel, missing=missing), split, design, experiment.search.metric)
-    warnings = _length_warnings(experiment, panel, split, space) + _size_warnings(task, space, rows=int(development.sum()))
+    task = ForecastTask(sequences, split, design, experiment.search.metric)
+    warnings = _length_warnings(experiment, panel, split, space) + _size_warnings(
+        task, space, rows=int(development.sum())
+    )
     return Prepared(panel, task, space, tuple(warnings))
+
+
+def _is_padded(split: Split, window: int) -> bool:
+    """Whether a window of so many steps reaches back before the start of a series that trains."""
+    ends = np.stack([fold.train_ends for fold in (*split.folds, split.test)])
+    return bool(((ends > 0) & (ends < 2 * window)).any())
 
 
 def _split(experiment: Experiment, panel: Panel) -> Split:
@@ -147,7 +156,9 @@ def _length_warnings(experiment: Experiment, panel: Panel, split: Split, space: 
     largest, shortest = int(_corners(space, "window")[1]), int(panel.histories.min())
     training = int(split.folds[0].train_ends.max())
     if largest > training:
-        found.append(f"The largest window ({largest} steps) is longer than any training part of the first fold ({training}).")
+        found.append(
+            f"The largest window ({largest} steps) is longer than any training part of the first fold ({training})."
+        )
     elif largest > shortest - experiment.test_steps:
         found.append(f"The largest window ({largest} steps) is longer than some series; their windows are padded.")
     if experiment.task.horizon > split.block:

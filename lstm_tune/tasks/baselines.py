@@ -79,7 +79,9 @@ def _score(problem: ForecastProblem, task: ForecastTask, name: str) -> float:
     sums, counts = [], []
     _, batches, scales = problem.truths("validation")
     for batch, scale in zip(batches, scales, strict=True):
-        point = forecast(batch.target, task.design.season, task.design.horizon)
+        point = forecast(batch.target, task.design.season, task.design.horizon).nan_to_num(
+            0.0
+        )  # no history, no better guess
         spread = point.unsqueeze(-1).expand(*point.shape, len(levels)) if task.design.quantiles else point
         part = metric.sums(judged(spread, batch.future, scale, torch.tensor(levels)))
         sums.append(part[0])

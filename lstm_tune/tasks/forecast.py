@@ -22,10 +22,10 @@ from lstm_tune.data.sequences import (
 )
 from lstm_tune.models.features import FeatureStatistics
 from lstm_tune.models.forecaster import Design, Forecaster, ForecastStatistics, context_steps, count_parameters
+from lstm_tune.models.problem import Part, Tally
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.tasks.losses import POINT_LOSSES, masked_mean, pinball
 from lstm_tune.tasks.metrics import FORECAST_METRICS, Judged, Metric, ratio
-from lstm_tune.models.problem import Part, Tally
 
 EVALUATION_BATCH = 4096
 """Forecasts judged in one forward pass: enough to fill the kernels, little enough to fit a small GPU."""
@@ -72,7 +72,9 @@ class ForecastProblem:
     def network(self, hyperparameters: Hyperparameters) -> nn.Module:
         """A forecaster fitted to this fold's training rows; weights from torch's global generator."""
         is_log = bool(hyperparameters["log_transform"])
-        return Forecaster(self._design, fit_forecast_statistics(self._sequences, self._fold, is_log=is_log), hyperparameters)
+        return Forecaster(
+            self._design, fit_forecast_statistics(self._sequences, self._fold, is_log=is_log), hyperparameters
+        )
 
     def loss(self, network: nn.Module, chosen: Tensor) -> Tensor:
         """Mean loss in normalised units of the training forecasts `chosen` [B]."""
@@ -81,6 +83,7 @@ class ForecastProblem:
         scaled = network.scaled(*batch.inputs)
         truth = network.scaled_target(batch.future, scaled)
         observed = ~truth.isnan()
+        truth = torch.where(observed, truth, torch.zeros_like(truth))  # NaN would reach the gradient of a square
         if not self._design.quantiles:
             return masked_mean(self._loss(scaled.forecast, truth), observed)
         losses = pinball(scaled.forecast, truth, self._levels.to(truth.device))
@@ -106,7 +109,7 @@ class ForecastProblem:
             examples = self._judged[part]
             gatherer = self._gather(examples)
             scale = torch.from_numpy(self._scale()[examples.series]).unsqueeze(1)  # [E, 1, Y]
-            chunks = torch.arange(len(examples)).split(EVALUATION_BATCH)
+            chunks = torch.split(torch.arange(len(examples)), EVALUATION_BATCH)
             self._parts[part] = [gatherer.batch(chunk) for chunk in chunks], [scale[chunk] for chunk in chunks]
         return self._parts[part]
 

@@ -41,7 +41,7 @@ def masked_mean(losses: Tensor, observed: Tensor) -> Tensor:
     """Mean over the observed elements; zero when there is none.
 
     Args:
-        losses: any shape; may hold NaN where not observed.
+        losses: any shape. A NaN where not observed does not reach the mean, but the gradient of most losses.
         observed: bool, the same shape.
     """
     kept = torch.where(observed, losses, torch.zeros_like(losses))

@@ -40,7 +40,8 @@ class Metric:
     """How forecasts are scored.
 
     Attributes:
-        terms: numerator and denominator of each element, both [E, h, Y]; an element with a NaN in either does not count.
+        terms: numerator and denominator of each element, both [E, h, Y]. An element whose denominator is NaN does not
+            count; a NaN in a forecast never takes an element out, it makes the score NaN.
         finish: what is done with the ratio of their sums.
         scale_power: 1 or 2: which seasonal error `Judged.scale` must hold.
         description: one line.
@@ -54,7 +55,7 @@ class Metric:
     def sums(self, judged: Judged) -> tuple[Tensor, Tensor]:
         """Numerators and denominators, summed within each forecast; two float64 [E]."""
         numerators, denominators = (term.double() for term in self.terms(judged))
-        counts = ~(numerators.isnan() | denominators.isnan())
+        counts = ~denominators.isnan()
         zero = torch.zeros((), dtype=torch.float64)
         return tuple(torch.where(counts, term, zero).sum(dim=(1, 2)) for term in (numerators, denominators))  # type: ignore[return-value]
 
@@ -75,6 +76,10 @@ def _ones(judged: Judged) -> Tensor:
     return torch.where(judged.truth.isnan(), judged.truth, torch.ones_like(judged.truth))
 
 
+def _scalable(judged: Judged) -> Tensor:
+    return torch.where(judged.scale.isnan(), judged.scale, _ones(judged))
+
+
 def _smape(judged: Judged) -> tuple[Tensor, Tensor]:
     size = judged.point.abs() + judged.truth.abs()
     return torch.where(size > 0, 2 * _absolute(judged) / size, size), _ones(judged)
@@ -92,7 +97,7 @@ def _coverage(judged: Judged) -> tuple[Tensor, Tensor]:
 
 FORECAST_METRICS: dict[str, Metric] = {
     "mase": Metric(
-        lambda judged: (_absolute(judged) / judged.scale, _ones(judged)),
+        lambda judged: (_absolute(judged) / judged.scale, _scalable(judged)),
         _same,
         "mean absolute error over the in-sample seasonal naive's (Hyndman and Koehler 2006)",
     ),
@@ -100,7 +105,7 @@ FORECAST_METRICS: dict[str, Metric] = {
     "mae": Metric(lambda judged: (_absolute(judged), _ones(judged)), _same, "mean absolute error"),
     "rmse": Metric(lambda judged: (_squared(judged), _ones(judged)), math.sqrt, "root mean squared error"),
     "rmsse": Metric(
-        lambda judged: (_squared(judged) / judged.scale, _ones(judged)),
+        lambda judged: (_squared(judged) / judged.scale, _scalable(judged)),
         math.sqrt,
         "root of the mean squared error over the in-sample seasonal naive's, pooled over the series",
         scale_power=2,
@@ -113,6 +118,11 @@ FORECAST_METRICS: dict[str, Metric] = {
     "coverage": Metric(_coverage, _same, "share of truths between the outer quantiles; described, not optimised"),
 }
 """Name to metric."""
+
+
+def applicable(quantiles: tuple[float, ...]) -> list[str]:
+    """Names of the metrics that say something about a point forecast, or about one with quantiles."""
+    return [name for name in FORECAST_METRICS if quantiles or name not in ("wql", "coverage")]
 
 
 def ratio(metric: Metric, sums: Tensor, counts: Tensor) -> float:

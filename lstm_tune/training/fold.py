@@ -1,15 +1,17 @@
 """Training one network on one fold: a step, an epoch, an average of weights."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lstm_tune.models.problem import Part, Problem, Tally
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
-from lstm_tune.models.problem import Part, Problem, Tally
 
 AUTO_STEPS = 50
 """Steps of an automatic epoch at most: a pass over a large panel is too long to wait for between two reports."""
@@ -55,14 +57,14 @@ class FoldTrainer:
         self.steps_per_epoch = portions.steps(problem.examples)
         self.steps = 0
         self._order = torch.empty(0, dtype=torch.int64)
-        with torch.random.fork_rng(devices=[]):
+        self._random: dict[str, Tensor] = {}
+        with self._own_randomness():
             torch.manual_seed(seed)
             self._network = problem.network(hyperparameters).to(device)
-            self._random = torch.get_rng_state()
-        self._parameters = list(self._network.parameters())
+        self._parameters: list[Tensor] = list(self._network.parameters())
         self._ema = float(hyperparameters["ema"])
         self.averaged = copy.deepcopy(self._network).requires_grad_(False) if self._ema else self._network
-        self._average = list(self.averaged.parameters())
+        self._average: list[Tensor] = list(self.averaged.parameters())
         self._clip = float(hyperparameters["gradient_clip"])
         self._optimizer = torch.optim.AdamW(
             self._parameters,
@@ -78,13 +80,11 @@ class FoldTrainer:
             DivergedError: the loss became NaN or infinite.
         """
         self._network.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self._random)
+        with self._own_randomness():
             total = torch.zeros((), device=self._device)
             for _ in range(steps):
                 total += self._step()
-            self._random = torch.get_rng_state()
-        self.steps += steps
+                self.steps += 1
         if not torch.isfinite(total):
             raise DivergedError(f"the training loss became {float(total)} within step {self.steps}")
 
@@ -102,9 +102,10 @@ class FoldTrainer:
         """Everything needed to go on later, as named tensors."""
         state = {f"network.{name}": value for name, value in self._network.state_dict().items()}
         state |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
-        for i, values in enumerate(self._optimizer.state_dict()["state"].values()):
+        for i, values in self._optimizer.state_dict()["state"].items():
             state |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
-        state |= {"random": self._random, "order": self._order, "steps": torch.tensor(self.steps)}
+        state |= {f"random.{generator}": value for generator, value in self._random.items()}
+        state |= {"order": self._order, "steps": torch.tensor(self.steps)}
         return {name: value.detach().clone() for name, value in state.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -117,7 +118,22 @@ class FoldTrainer:
             moments.setdefault(int(index), {})[field] = value
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self._random, self._order, self.steps = state["random"], state["order"], int(state["steps"])
+        self._random = below("random.", state)
+        self._order, self.steps = state["order"], int(state["steps"])
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Draws from this trainer's generators inside, from the process's again afterwards."""
+        on_gpu = self._device.type == "cuda"
+        with torch.random.fork_rng(devices=[self._device] if on_gpu else []):
+            if self._random:
+                torch.set_rng_state(self._random["cpu"])
+            if on_gpu and "cuda" in self._random:
+                torch.cuda.set_rng_state(self._random["cuda"], self._device)
+            yield
+            self._random = {"cpu": torch.get_rng_state()}
+            if on_gpu:
+                self._random["cuda"] = torch.cuda.get_rng_state(self._device)
 
     def _step(self) -> Tensor:
         loss = self._problem.loss(self._network, self._next_batch())
@@ -129,13 +145,14 @@ class FoldTrainer:
         if self._ema:
             taken = self.steps + 1
             decay = min(self._ema, taken / (taken + 9))  # young averages forget their random start quickly
-            torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
+            with torch.no_grad():
+                torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
         return loss.detach()
 
     def _next_batch(self) -> Tensor:
-        """Example numbers, each example once before any comes again."""
+        """Example numbers from one shuffled pass after the other, none left out at the seam."""
         if len(self._order) < self._batch_size:
-            self._order = torch.randperm(self._problem.examples)
+            self._order = torch.cat([self._order, torch.randperm(self._problem.examples)])
         batch, self._order = self._order[: self._batch_size], self._order[self._batch_size :]
         return batch
 

@@ -8,10 +8,10 @@ from statistics import fmean, stdev
 import torch
 from torch import Tensor
 
+from lstm_tune.models.problem import Part, Task
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.training.fold import FoldTrainer, Portions, below
-from lstm_tune.models.problem import Part, Task
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,10 @@ class Lockstep:
             state |= {f"best.{k}.{name}": value for name, value in weights.items()}
         if self.best:
             scores = [self.best.fold_scores, self.best.train_scores]
-            state |= {"best_scores": torch.tensor(scores, dtype=torch.float64), "best_epoch": torch.tensor(self.best.epoch)}
+            state |= {
+                "best_scores": torch.tensor(scores, dtype=torch.float64),
+                "best_epoch": torch.tensor(self.best.epoch),
+            }
         return state | {"epoch": torch.tensor(self.epoch)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -135,6 +138,7 @@ class Lockstep:
         self.epoch = int(state["epoch"])
         for k, fold in enumerate(self._folds):
             fold.load_state(below(f"{k}.", state))
+        self.best, self.best_weights = None, []
         if "best_scores" in state:
             fold_scores, train_scores = (tuple(row) for row in state["best_scores"].tolist())
             self.best = EpochResult(int(state["best_epoch"]), fold_scores, train_scores)

@@ -5,9 +5,9 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from lstm_tune.models.problem import Tally, Task
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.training.fold import FoldTrainer, Portions
-from lstm_tune.models.problem import Task, Tally
 
 LARGEST_GROWTH = 2.0
 """The refit takes at most this many times the folds' steps, however much longer the development rows are."""
@@ -16,8 +16,8 @@ LARGEST_GROWTH = 2.0
 def refit_steps(task: Task, hyperparameters: Hyperparameters, portions: Portions, *, epochs: int) -> int:
     """Optimiser steps of the final training.
 
-    The folds' best epoch counts optimiser steps on fewer examples; the steps grow with the number of examples, so that each
-    example is seen as often.
+    The folds' best epoch counts optimiser steps on fewer examples; the steps grow with the number of examples, so that
+    each example is seen as often.
 
     Args:
         task: gives the folds and the final problem.
