@@ -102,8 +102,9 @@ class Model:
     def _table(self, panel: Panel, forecasts: Tensor) -> pl.DataFrame:
         horizon, design = self.bundle.design.horizon, self.bundle.design
         values = forecasts.reshape(panel.size * horizon, design.targets, -1).double().numpy()  # [S·h, Y, Q]
-        table = panel.names.select(pl.all().repeat_by(horizon).explode()) if panel.columns.series else pl.DataFrame()
-        table = table.with_columns(self._times(panel, horizon))
+        repeated = np.repeat(np.arange(panel.size), horizon)
+        names = [panel.names[name].gather(repeated) for name in panel.columns.series]
+        table = pl.DataFrame([*names, self._times(panel, horizon)])
         for y, target in enumerate(panel.columns.targets):
             middle = design.quantiles.index(0.5) if design.quantiles else 0
             table = table.with_columns(pl.Series(target, values[:, y, middle]))
