@@ -1,0 +1,173 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lstm_tune.models.problem import Part, Tally
+from lstm_tune.spec.errors import DivergedError
+from lstm_tune.spec.hyperparameters import Hyperparameters, completed
+from lstm_tune.training.fold import FoldTrainer, Portions
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A problem of one weight: the slope of a line through ten points, with noise on the network's input."""
+
+    slope: float = 3.0
+    log: Callable[[Tensor], Any] = lambda chosen: None
+
+    @property
+    def examples(self) -> int:
+        return 10
+
+    def network(self, hyperparameters: Hyperparameters) -> nn.Module:
+        return nn.Sequential(nn.Dropout(0.2), nn.Linear(1, 1, bias=False))
+
+    def loss(self, network: nn.Module, chosen: Tensor) -> Tensor:
+        self.log(chosen)
+        x = chosen.reshape(-1, 1) / 10
+        return (network(x) - self.slope * x).square().mean()  # type: ignore[no-any-return]
+
+    def tally(self, network: nn.Module, part: Part) -> Tally:
+        return Tally(network(torch.ones(1, 1)).double().flatten(), torch.ones(1, dtype=torch.float64))
+
+
+def trainer(problem: Line | None = None, *, seed: int = 0, batch_size: int = 4, **chosen: Any) -> FoldTrainer:
+    values = completed({"learning_rate": 0.1, **chosen}, task="forecast")
+    return FoldTrainer(problem or Line(), values, Portions(batch_size), seed=seed, device=CPU)
+
+
+def slope(one: FoldTrainer) -> float:
+    return float(one.tally("validation").sums[0])
+
+
+@pytest.mark.parametrize(
+    ("portions", "examples", "expected"),
+    [
+        (Portions(32), 32, 1),
+        (Portions(32), 33, 2),
+        (Portions(32), 1, 1),
+        (Portions(32), 10_000, 50),
+        (Portions(32, 7), 5, 7),
+    ],
+)
+def test_epoch_is_a_pass_over_the_examples_of_at_most_fifty_steps(
+    portions: Portions, examples: int, expected: int
+) -> None:
+    assert portions.steps(examples) == expected
+
+
+def test_same_seed_gives_the_same_numbers_whatever_runs_in_between() -> None:
+    alone, interrupted, other = trainer(), trainer(), trainer(seed=5)
+    alone.train(6)
+    for _ in range(3):
+        interrupted.train(2)
+        other.train(2)
+        torch.rand(3)
+    assert slope(alone) == slope(interrupted)
+    assert slope(alone) != slope(other)
+
+
+def test_training_leaves_the_random_state_of_the_process_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    trainer().train(5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_state_goes_on_bit_by_bit() -> None:
+    whole, first, second = trainer(), trainer(), trainer(seed=9)
+    whole.train(7)
+    first.train(3)
+    second.load_state(first.state())
+    second.train(4)
+    assert second.steps == whole.steps == 7
+    assert all(torch.equal(value, whole.state()[name]) for name, value in second.state().items())
+
+
+def test_state_is_a_copy() -> None:
+    one = trainer()
+    before = one.state()
+    kept = {name: value.clone() for name, value in before.items()}
+    one.train(3)
+    assert all(torch.equal(value, kept[name]) for name, value in before.items())
+
+
+def test_state_before_the_first_step_can_be_loaded() -> None:
+    one, other = trainer(), trainer(seed=4)
+    other.load_state(one.state())
+    one.train(2)
+    other.train(2)
+    assert slope(one) == slope(other)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5, 0.99])
+def test_average_of_weights_by_hand(ema: float) -> None:
+    one = trainer(ema=ema)
+    average = float(one.state()["averaged.1.weight"])
+    for step in range(1, 13):
+        one.train(1)
+        decay = min(ema, step / (step + 9))
+        average = decay * average + (1 - decay) * float(one.state()["network.1.weight"])
+    assert slope(one) == pytest.approx(average, rel=1e-5)
+    assert one.weights()["1.weight"].item() == slope(one)
+
+
+def test_average_does_not_depend_on_how_steps_are_cut_into_calls() -> None:
+    whole, cut = trainer(ema=0.99), trainer(ema=0.99)
+    whole.train(12)
+    for _ in range(12):
+        cut.train(1)
+    assert slope(whole) == slope(cut)
+
+
+def test_average_takes_no_part_in_the_gradient() -> None:
+    one = trainer()
+    one.train(3)
+    assert all(parameter.grad_fn is None for parameter in one.averaged.parameters())
+
+
+def test_each_pass_shows_every_example_once() -> None:
+    seen: list[int] = []
+    trainer(Line(log=lambda chosen: seen.extend(chosen.tolist()))).train(5)
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert seen[:10] != seen[10:]
+
+
+def test_batch_larger_than_the_data_is_the_data() -> None:
+    seen: list[int] = []
+    one = trainer(Line(log=lambda chosen: seen.extend(chosen.tolist())), batch_size=64)
+    one.train(1)
+    assert sorted(seen) == list(range(10))
+    assert one.steps_per_epoch == 1
+
+
+@pytest.mark.parametrize(("wanted", "chosen"), [(float("nan"), {}), (1e30, {"gradient_clip": 0.0})])
+def test_loss_that_is_not_finite_is_a_divergence(wanted: float, chosen: dict[str, Any]) -> None:
+    with pytest.raises(DivergedError, match=r"training loss became (nan|inf) within step 3"):
+        trainer(Line(slope=wanted), **chosen).train(3)
+
+
+def test_gradient_clip_bounds_the_gradient() -> None:
+    one = trainer(Line(slope=1e4), gradient_clip=0.25)
+    one.train(1)
+    assert float(one._parameters[0].grad.norm()) == pytest.approx(0.25, rel=1e-4)  # type: ignore[union-attr]
+
+
+def test_dropout_is_off_while_scores_are_taken() -> None:
+    one = trainer()
+    assert slope(one) == slope(one)
+
+
+def test_slope_is_learned() -> None:
+    one = trainer(weight_decay=0.0, ema=0.9)
+    one.train(300)
+    assert slope(one) == pytest.approx(
+        3 / (1 + 0.25), abs=0.5
+    )  # dropout of one feature shrinks it: E[m] / E[m^2] = 0.8
