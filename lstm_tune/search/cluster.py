@@ -2,8 +2,12 @@
 
 import logging
 import os
+import shutil
+import signal
+import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +23,10 @@ QUIET = {
     "TUNE_RESULT_BUFFER_LENGTH": "1",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
-"""What Ray and Tune read at import: no usage report, no files a trial, no snapshots (the run's events are the truth)."""
+"""What Ray and Tune read at import: no usage report, no files a trial, no snapshots (events are the truth)."""
+
+WORKERS = {"PYTHONWARNINGS": "ignore", "RAY_preload_python_modules": "torch"}
+"""What the processes of a local Ray inherit: workers import torch while the driver prepares the search."""
 
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
@@ -49,25 +56,80 @@ class Slot:
 
 @contextmanager
 def local_ray(logs: Path) -> Iterator[None]:
-    """A private Ray on this machine, gone at the end; one that the process already has is used and left alone."""
+    """A private Ray on this machine, gone at the end; one that the process already has is used and left alone.
+
+    It never joins a cluster that runs on the machine, and its files lie apart from any other Ray's, so that nobody
+    joins it either.
+
+    Args:
+        logs: where the output of workers is kept.
+    """
     if ray.is_initialized():
         yield
         return
+    folder = Path(tempfile.mkdtemp(prefix="lstm-tune-", dir=_short_folder()))
+    try:
+        with _own_sigterm():
+            _start(folder)
+        yield
+    finally:
+        ray.shutdown()
+        _keep_output(folder, logs)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), environment(WORKERS):
         warnings.simplefilter("ignore")
         ray.init(
             address="local",
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            configure_logging=True,
-            runtime_env={"env_vars": {"PYTHONWARNINGS": "ignore"}},
+            _temp_dir=str(folder),
         )
+
+
+def _short_folder() -> str:
+    """Where Ray's folder goes: the paths of its sockets may have 107 characters, which other places can exceed."""
+    return os.environ.get("RAY_TMPDIR") or ("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
+
+
+def _keep_output(folder: Path, logs: Path) -> None:
+    """Copies what workers printed; most print nothing."""
+    for file in sorted(folder.glob("session_2*/logs/worker-*")):
+        lines = file.read_text(errors="replace").splitlines()
+        said = [line for line in lines if not line.startswith((":job_id:", ":actor_name:", ":task_name:"))]
+        if said:
+            (logs / file.name).write_text("\n".join(said) + "\n")
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables for what runs, and for the processes that are started, within."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        ray.shutdown()
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Gives SIGTERM back to whom it belonged; `ray.init` takes it over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def choose_slot(*, cpus: float, gpus: float | Literal["auto"]) -> Slot:

@@ -1,6 +1,7 @@
 """A search space in Optuna's terms."""
 
 import itertools
+from typing import cast
 
 import optuna
 from optuna.distributions import (
@@ -51,7 +52,7 @@ def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> Value:
     if isinstance(dimension, Fixed):
         return dimension.value
     if isinstance(dimension, Choice):
-        return trial.suggest_categorical(name, dimension.values)  # type: ignore[no-any-return]
+        return cast(Value, trial.suggest_categorical(name, dimension.values))
     if dimension.is_integer:
         step = int(dimension.step or 1)
         return trial.suggest_int(name, int(dimension.low), int(dimension.high), log=dimension.log, step=step)
@@ -108,12 +109,13 @@ def nearest(space: Space, wanted: dict[str, Value]) -> dict[str, Value]:
         elif isinstance(dimension, Choice):
             values[name] = wanted[name] if wanted.get(name) in dimension.values else dimension.values[0]
         else:
-            values[name] = _clipped(dimension, wanted.get(name))
+            values[name] = clipped(dimension, wanted.get(name))
     kept = active(space, values)
     return {name: kept[name] for name in searched(space) if name in kept}
 
 
-def _clipped(dimension: Range, wanted: Value | None) -> Value:
+def clipped(dimension: Range, wanted: Value | None) -> Value:
+    """The value of a range that is nearest to the wanted one; the middle where none, or no number, is wanted."""
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
         wanted = (dimension.low * dimension.high) ** 0.5 if dimension.log else (dimension.low + dimension.high) / 2
     value = min(max(wanted, dimension.low), dimension.high)

@@ -29,8 +29,12 @@ class Recorder:
     def __init__(self, paths: RunPaths, listeners: Sequence[Listener] = ()) -> None:
         self._lock = _locked(paths)
         self._listeners = listeners
-        self.history = list(read_events(paths.events)) if paths.events.exists() else []
-        _cut_partial_line(paths)
+        try:
+            _cut_partial_line(paths)
+            self.history = list(read_events(paths.events)) if paths.events.exists() else []
+        except BaseException:
+            self._lock.close()
+            raise
         self._offset_s = self.history[-1].at_s if self.history else 0.0
         self._started = time.monotonic()
         self._file = paths.events.open("a", encoding="utf-8")
@@ -70,7 +74,9 @@ def _locked(paths: RunPaths) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise InputError.at(str(paths.root), "is being written by another process; wait for it or stop it first") from None
+        raise InputError.at(
+            str(paths.root), "is being written by another process; wait for it or stop it first"
+        ) from None
     return lock
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,27 @@ from lstm_tune.bundle.files import Bundle, Preprocessing, build_network, write_b
 from lstm_tune.models.forecaster import Ensemble
 from lstm_tune.search.cluster import Slot, choose_slot, count_slots, local_ray
 from lstm_tune.search.manifest import build_manifest, check_same_data
-from lstm_tune.search.proposals import searched
+from lstm_tune.search.proposals import grid, searched
 from lstm_tune.search.recorder import Listener, Recorder
-from lstm_tune.search.schedulers import build_schedule
-from lstm_tune.search.stopping import StopRule
+from lstm_tune.search.schedulers import Schedule, build_schedule
+from lstm_tune.search.stopping import StopRule, interruptible
 from lstm_tune.search.study import Study
 from lstm_tune.search.trainable import TrialSettings
 from lstm_tune.search.tuning import Search, tune_trials
 from lstm_tune.selection.choice import Choice, choose
 from lstm_tune.selection.records import TrialRecord, trial_records
 from lstm_tune.selection.tables import write_tables
-from lstm_tune.spec.errors import Fault, InputError, LstmTuneError
+from lstm_tune.spec.errors import DivergedError, Fault, InputError, LstmTuneError
 from lstm_tune.spec.events import (
     BaselineScored,
     BundleWritten,
     RefitReported,
     RunEnded,
     RunStarted,
+    SearchEnded,
+    Stamped,
     TestScored,
+    TrialEnded,
     Warned,
     WinnerChosen,
     read_events,
@@ -42,10 +45,11 @@ from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
 from lstm_tune.spec.loading import dump_experiment, load_experiment
 from lstm_tune.spec.paths import RunPaths, create_run, open_run, write_atomically, write_json
-from lstm_tune.spec.space import as_raw
+from lstm_tune.spec.space import Space, as_raw
 from lstm_tune.tasks.assembly import Prepared, assemble
 from lstm_tune.tasks.baselines import baseline_names, score_baseline, score_baseline_on_test
 from lstm_tune.tasks.forecast import ForecastTask
+from lstm_tune.tasks.metrics import applicable
 from lstm_tune.training.fold import Portions
 from lstm_tune.training.refit import refit, refit_steps
 
@@ -103,6 +107,7 @@ class Run:
             InputError: the data or the space is wrong, or the directory cannot be written; nothing was started.
         """
         prepared = assemble(experiment, folder=folder)
+        _check_search(experiment, prepared.space)
         paths = create_run(Path(experiment.output.directory), experiment.name, now=datetime.now())
         resolved = _resolved(experiment, prepared, folder)
         write_atomically(paths.experiment, dump_experiment(resolved))
@@ -124,10 +129,7 @@ class Run:
         _check_overrides(overrides)
         experiment = load_experiment(paths.experiment, overrides)
         check_same_data(json.loads(paths.manifest.read_text()), experiment, folder=paths.root)
-        ended = sum(record.end is not None for record in trial_records(read_events(paths.events)).values())
-        if paths.bundle.exists() and ended >= experiment.search.trials:
-            problem = f"is complete: {ended} of {experiment.search.trials} trials ran and the model is in {paths.bundle}."
-            raise InputError.at(str(root), f"{problem} For more trials: --set search.trials={2 * ended}")
+        _check_incomplete(paths, list(read_events(paths.events)), experiment, is_changed=bool(overrides))
         prepared = assemble(experiment, folder=paths.root)
         return cls(experiment, prepared, paths)
 
@@ -154,12 +156,38 @@ CHANGEABLE = ("search.trials", "search.time_limit", "search.stop_when_stale", "r
 
 def _check_overrides(overrides: Sequence[str]) -> None:
     faults = [
-        Fault(f"--set {override}", f"would make the run's trials incomparable; a resumed run may change {', '.join(CHANGEABLE)}")
+        Fault(
+            f"--set {override}",
+            f"would make the run's trials incomparable; a resumed run may change {', '.join(CHANGEABLE)}",
+        )
         for override in overrides
         if not override.startswith(CHANGEABLE)
     ]
     if faults:
         raise InputError(faults)
+
+
+def _check_incomplete(paths: RunPaths, events: list[Stamped], experiment: Experiment, *, is_changed: bool) -> None:
+    """Refuses a run that has nothing left to do; one that a limit ended goes on when a budget is changed."""
+    if not events or not isinstance(events[-1].event, RunEnded) or events[-1].event.state != "done":
+        return
+    ended = sum(record.end is not None for record in trial_records(events).values())
+    if is_changed and ended < experiment.search.trials:
+        return
+    reasons = [stamped.event.reason for stamped in events if isinstance(stamped.event, SearchEnded)]
+    found = (
+        f"{ended} of {experiment.search.trials} trials ended ({reasons[-1]})" if reasons else f"{ended} trials ended"
+    )
+    problem = f"is complete: {found} and the model is in {paths.bundle}. For more trials raise a budget, such as"
+    raise InputError.at(str(paths.root), f"{problem} --set search.trials={2 * max(ended, experiment.search.trials)}")
+
+
+def _check_search(experiment: Experiment, space: Space) -> None:
+    """Finds what the sampler or the scheduler cannot work with before anything is started."""
+    search = experiment.search
+    build_schedule(search.scheduler, max_epochs=experiment.training.max_epochs, space=space, seed=search.seed)
+    if search.sampler == "grid":
+        grid(space)
 
 
 class _Process:
@@ -177,13 +205,15 @@ class _Process:
     def go(self, first: list[dict[str, Value]]) -> Outcome:
         """Everything, in order; an error or an interruption is recorded before it leaves."""
         try:
-            with local_ray(self._paths.logs):
+            shutil.rmtree(self._paths.scratch, ignore_errors=True)  # what a killed process left
+            with interruptible(), local_ray(self._paths.logs):
                 outcome = self._search_and_refit(first)
         except KeyboardInterrupt:
             outcome = Outcome(self._paths.root, interrupted=True)
-        except LstmTuneError as error:
+        except Exception as error:
             self._write_tables()
-            self._record(RunEnded("failed", str(error)))
+            what = "" if isinstance(error, LstmTuneError) else f"{type(error).__name__}: "
+            self._record(RunEnded("failed", f"{what}{error}"))
             raise
         finally:
             shutil.rmtree(self._paths.scratch, ignore_errors=True)
@@ -223,12 +253,14 @@ class _Process:
                 resumed=resumed,
             )
         )
-        if resumed:
-            return
-        for warning in self._prepared.warnings:
-            self._record(Warned(warning))
+        if not resumed:
+            for warning in self._prepared.warnings:
+                self._record(Warned(warning))
+        events = [stamped.event for stamped in self._record.history]
+        scored = {event.name for event in events if isinstance(event, BaselineScored)}
         for name in baseline_names(self._task.design.season):
-            self._record(BaselineScored(name, *score_baseline(self._task, name)))
+            if name not in scored:
+                self._record(BaselineScored(name, *score_baseline(self._task, name)))
 
     def _search(self, slot: Slot, first: list[dict[str, Value]]) -> bool:
         """Runs what is left of the budget; whether the user interrupted it."""
@@ -263,9 +295,13 @@ class _Process:
             threads=slot.threads,
         )
         stop = StopRule(
-            time_limit_s=None if search.time_limit is None else max(1.0, search.time_limit - self._record.elapsed_s),
+            time_limit_s=None if search.time_limit is None else search.time_limit - self._record.elapsed_s,
             stop_when_stale=search.stop_when_stale,
         )
+        stop.resume(stamped.event for stamped in self._record.history if isinstance(stamped.event, TrialEnded))
+        if stop.reason:
+            self._record(SearchEnded(stop.reason, interrupted=False))
+            return False
         tune_trials(
             Search(
                 task=self._task,
@@ -274,6 +310,7 @@ class _Process:
                 schedule=schedule,
                 slot=slot,
                 slots=count_slots(slot, at_most=experiment.resources.max_concurrent),
+                largest_live=self._largest_live(schedule, slot),
                 budget=search.trials - ended,
                 gap_at_most=gap_at_most,
                 scratch=self._paths.scratch,
@@ -284,6 +321,13 @@ class _Process:
         )
         self._records = trial_records(read_events(self._paths.events))
         return stop.interrupted
+
+    def _largest_live(self, schedule: Schedule, slot: Slot) -> int:
+        """Trials under way at once: as many as run, or a whole population, whose trials take turns."""
+        at_most = self._experiment.resources.max_concurrent
+        if schedule.needs_checkpoints:
+            return at_most or self._experiment.search.trials
+        return count_slots(slot, at_most=at_most)
 
     def _refit(self, hyperparameters: Hyperparameters, choice: Choice, slot: Slot) -> list[dict[str, Tensor]]:
         """The final networks, trained side by side, each from a seed that no trial used."""
@@ -300,7 +344,13 @@ class _Process:
         while waiting:
             _, waiting = ray.wait(waiting)
             self._record(RefitReported(total - len(waiting), total))
-        return ray.get(pending)  # type: ignore[no-any-return]
+        try:
+            return ray.get(pending)  # type: ignore[no-any-return]
+        except ray.exceptions.RayTaskError as error:
+            if not isinstance(error.cause, DivergedError):
+                raise
+            problem = f"The final training of trial {choice.end.trial} failed: {error.cause}"
+            raise DivergedError(f"{problem}. Search smaller values of learning_rate") from None
 
     def _finish(self, hyperparameters: Hyperparameters, choice: Choice, members: list[dict[str, Tensor]]) -> Outcome:
         panel, experiment = self._prepared.panel, self._experiment
@@ -318,7 +368,7 @@ class _Process:
             "trial": choice.end.trial,
             "metric": experiment.search.metric,
             "validation_score": choice.end.score,
-            "test_score": test.score if test else None,
+            "test_metrics": dict(test.metrics) if test else {},
             "baselines_on_test": dict(test.baselines) if test else {},
             "parameters": choice.end.parameters,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -327,7 +377,9 @@ class _Process:
         write_bundle(Bundle(experiment.name, network, preprocessing, hyperparameters, facts), self._paths.bundle)
         self._record(BundleWritten(self._paths.bundle.name))
         self._write_tables()
-        command = f"lstm-tune predict {_short(self._paths.bundle)} {_short(Path(experiment.data.path))} -o forecast.parquet"
+        command = (
+            f"lstm-tune predict {_short(self._paths.bundle)} {_short(Path(experiment.data.path))} -o forecast.parquet"
+        )
         self._record(RunEnded("done", f"Forecast with: {command}"))
         return Outcome(
             run=self._paths.root,
@@ -344,23 +396,32 @@ class _Process:
         steps = self._experiment.test_steps
         if not steps:
             return None
-        with torch.inference_mode():
-            score = self._task.score(self._task.final_problem(hyperparameters).tally(network, "validation"))
+        metrics = self._measure(hyperparameters, network)
+        score = metrics[self._task.metric]
         names = baseline_names(self._task.design.season)
         baselines = {name: score_baseline_on_test(self._task, name) for name in names}
-        event = TestScored(self._experiment.search.metric, score, baselines, steps)
+        event = TestScored(self._task.metric, score, baselines, steps, metrics)
         looks = json.loads(self._paths.test_ledger.read_text()) if self._paths.test_ledger.exists() else []
         look = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "look": len(looks) + 1,
             "by": "run",
             "metric": event.metric,
-            "score": score,
+            "metrics": metrics,
             "baselines": baselines,
         }
         write_json(self._paths.test_ledger, [*looks, look])
         self._record(event)
         return event
+
+    def _measure(self, hyperparameters: Hyperparameters, network: Ensemble) -> dict[str, float]:
+        """Every metric that applies, on the test part."""
+        measured = {}
+        for name in applicable(self._task.design.quantiles):
+            task = replace(self._task, metric=name)
+            with torch.inference_mode():
+                measured[name] = task.score(task.final_problem(hyperparameters).tally(network, "validation"))
+        return measured
 
     def _count_parameters(self, hyperparameters: Hyperparameters) -> int:
         return self._task.parameters(completed(hyperparameters, task=self._experiment.task.kind))
@@ -394,7 +455,7 @@ def _defaults() -> dict[str, Value]:
 
 
 def _resolved(experiment: Experiment, prepared: Prepared, folder: Path) -> Experiment:
-    """The experiment with nothing left to chance: an absolute data path, and the space that was derived from the data."""
+    """The experiment with nothing left open: an absolute data path, and the space that was derived from the data."""
     path = experiment.data.path
     absolute = path if "://" in path else str((folder / path).absolute())
     data = experiment.data.model_copy(update={"path": absolute})
@@ -416,5 +477,3 @@ def _short(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-

@@ -1,10 +1,12 @@
 """Schedulers: which trials are stopped early, and at which epochs that is decided."""
 
+import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
-from ray import tune
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
@@ -13,8 +15,9 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from lstm_tune.search.proposals import clipped
 from lstm_tune.spec.errors import InputError, lookup
-from lstm_tune.spec.hyperparameters import HYPERPARAMETERS
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
 from lstm_tune.spec.space import Choice, Fixed, Range, Space
 
 REDUCTION = 3
@@ -22,6 +25,10 @@ REDUCTION = 3
 
 RUNG_SPAN = 27
 """The last epoch over the first rung: three reductions by three (Li et al. 2020, section 3)."""
+
+RESAMPLED = 0.25
+"""Share of population based training's changes that draw a new value; the others take a step of a fifth, or none in a
+list (Jaderberg et al. 2017, section 4; the figures are Ray's defaults)."""
 
 TIME, METRIC = "epoch", "best_score"
 """The fields of a report that schedulers read."""
@@ -81,45 +88,62 @@ def _none(max_epochs: int, space: Space, seed: int) -> Schedule:
     return Schedule(FIFOScheduler(), frozenset())
 
 
+class _Population(PopulationBasedTraining):  # type: ignore[misc]
+    """Ray's, together with a searcher: the study proposes each member's first configuration."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Ray refuses searchers here, as it cannot tell them what was changed; our reports carry the configuration."""
+        super().on_trial_add(SimpleNamespace(search_alg=None), trial)
+
+
 def _pbt(max_epochs: int, space: Space, seed: int) -> Schedule:
-    knobs = HYPERPARAMETERS["forecast"]
-    mutable = {name: space[name] for name in space if not knobs[name].shapes_network and not space[name].when}
-    mutations = {name: _mutation(entry) for name, entry in mutable.items() if not isinstance(entry, Fixed)}
-    if not mutations:
+    names = changeable(space)
+    if not names:
         raise InputError.at(
             "search.scheduler",
             "pbt changes hyperparameters while trials train, and the space varies none that can be changed then. "
             "Search learning_rate, dropout or weight_decay, or use scheduler: asha",
         )
+    generator = random.Random(seed)
 
-    def clipped(config: dict[str, Any]) -> dict[str, Any]:
-        for name in mutations:
-            entry = mutable[name]
-            if isinstance(entry, Range):
-                value = min(max(config["hyperparameters"][name], entry.low), entry.high)
-                config["hyperparameters"][name] = round(value) if entry.is_integer else value
-        return config
+    def explore(config: dict[str, Any]) -> dict[str, Any]:
+        values = config["hyperparameters"]
+        return {"hyperparameters": values | {name: explored(space[name], values[name], generator) for name in names}}
 
     interval = max(1, max_epochs // 10)
-    scheduler = PopulationBasedTraining(
+    scheduler = _Population(
         time_attr=TIME,
         metric=METRIC,
         mode="min",
         perturbation_interval=interval,
-        hyperparam_mutations={"hyperparameters": mutations},
-        custom_explore_fn=clipped,
+        custom_explore_fn=explore,
         log_config=False,
     )
     return Schedule(scheduler, frozenset(range(interval, max_epochs, interval)), needs_checkpoints=True)
 
 
-def _mutation(dimension: Choice | Range | Fixed) -> Any:
+def changeable(space: Space) -> list[str]:
+    """Searched hyperparameters that may change while a trial trains: no weight and no condition depends on them."""
+    knobs = HYPERPARAMETERS["forecast"]
+    parents = {condition.parent for dimension in space.values() for condition in dimension.when}
+    return [
+        name
+        for name, dimension in space.items()
+        if not (isinstance(dimension, Fixed) or dimension.when or knobs[name].shapes_network or name in parents)
+    ]
+
+
+def explored(dimension: Choice | Range | Fixed, value: Value, generator: random.Random) -> Value:
+    """A value near another one or, now and then, anywhere in the dimension."""
+    anywhere = generator.random() < RESAMPLED
     if isinstance(dimension, Choice):
-        return list(dimension.values)
-    assert isinstance(dimension, Range)
-    if dimension.is_integer:
-        return tune.randint(int(dimension.low), int(dimension.high) + 1)
-    return (tune.loguniform if dimension.log else tune.uniform)(dimension.low, dimension.high)
+        return generator.choice(dimension.values) if anywhere else value
+    assert isinstance(dimension, Range), "a fixed value is never explored"
+    if not anywhere:
+        return clipped(dimension, float(value) * generator.choice((0.8, 1.2)))
+    if dimension.log:
+        return clipped(dimension, math.exp(generator.uniform(math.log(dimension.low), math.log(dimension.high))))
+    return clipped(dimension, generator.uniform(dimension.low, dimension.high))
 
 
 SCHEDULERS: dict[str, Callable[[int, Space, int], Schedule]] = {

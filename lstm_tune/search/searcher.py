@@ -1,5 +1,6 @@
 """Ray Tune's searcher over the run's study: proposes, records, tells."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._gap_at_most = gap_at_most
         self._proposals: dict[str, Proposal] = {}
         self._last: dict[str, Report] = {}
+        self._epochs: dict[str, int] = {}
         self.is_exhausted = False
 
     def suggest(self, trial_id: str) -> Any:
@@ -71,7 +73,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if trial_id not in self._proposals:
             return
         if error or result is None or "report" not in result:
-            self._end(trial_id, "failed", "its worker process died; see the files in logs/")
+            self._end(trial_id, "failed", "its worker process died; see logs/driver.log")
             return
         report: Report = result["report"]
         self._take(trial_id, report)
@@ -92,12 +94,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Nothing to restore: a resumed run replays its events."""
 
     def _take(self, trial_id: str, report: Report) -> None:
-        if report is self._last.get(trial_id) or report.last is None or report.best is None:
+        if report is self._last.get(trial_id) or report.best is None:
             return
-        number, before = self._proposals[trial_id].trial, self._last.get(trial_id)
         self._last[trial_id] = report
-        if before is not None and before.epoch >= report.epoch:
+        number, before = self._proposals[trial_id].trial, self._epochs.get(trial_id, 0)
+        if report.last is None or report.epoch <= before:  # population based training may go back to an earlier epoch
             return
+        self._epochs[trial_id] = report.epoch
         self._study.report(number, report.epoch, report.last.score)
         self._record(
             TrialReported(
@@ -110,20 +113,23 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 best_epoch=report.best.epoch,
                 seconds=report.seconds,
                 node=report.node,
-                curve=[list(point) for point in report.curve],
+                curve=[list(point) for point in report.curve if point[0] > before],
             )
         )
 
     def _end(self, trial_id: str, state: Any, reason: str) -> None:
         proposal, report = self._proposals.pop(trial_id), self._last.pop(trial_id, None)
+        self._epochs.pop(trial_id, None)
         best = report.best if report else None
-        gap = best.gap if best else None
+        gap = best.gap if best and math.isfinite(best.gap) else None
+        hyperparameters = report.hyperparameters if report else proposal.hyperparameters
+        is_proposed = hyperparameters == proposal.hyperparameters
         end = TrialEnded(
             trial=proposal.trial,
             state=state,
             reason=reason,
-            hyperparameters=dict(report.hyperparameters) if report else proposal.hyperparameters,
-            parameters=proposal.parameters,
+            hyperparameters=dict(hyperparameters),
+            parameters=proposal.parameters if is_proposed else self._study.count_parameters(hyperparameters),
             score=best.score if best else None,
             standard_error=best.standard_error if best else None,
             fold_scores=list(best.fold_scores) if best else [],

@@ -1,8 +1,9 @@
 """When the search ends before its trials are used up."""
 
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -54,7 +55,13 @@ class StopRule:
             margin = REAL_IMPROVEMENT * (end.standard_error or 0.0)
             if self._best is None or end.score < self._best - margin:
                 self._stale = 0
-            self._best = end.score if self._best is None else min(self._best, end.score)
+                self._best = end.score
+
+    def resume(self, ends: Iterable[TrialEnded]) -> None:
+        """Takes what earlier processes saw into account; their failures may have had causes that are gone."""
+        for end in ends:
+            if end.state != "failed":
+                self.saw(end)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -65,14 +72,29 @@ class StopRule:
             for one in previous:
                 signal.signal(one, signal.SIG_DFL)
 
-        previous = {}
-        try:
-            for one in (signal.SIGINT, signal.SIGTERM):
-                previous[one] = signal.signal(one, handle)
-        except ValueError:  # not the main thread: whoever is there handles signals
-            previous = {}
+        if threading.current_thread() is not threading.main_thread():  # whoever is there handles signals
+            yield
+            return
+        previous = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
             for one, handler in previous.items():
                 signal.signal(one, handler)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Makes SIGTERM an interruption as Ctrl-C is: what runs within ends with `KeyboardInterrupt`."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -71,35 +72,40 @@ class Study:
         first: Iterable[dict[str, Value]] = (),
     ) -> None:
         self._space = space
+        self._searched = searched(space)
         self._count_parameters = count_parameters
         self._parameters_at_most = parameters_at_most
         self._gap_at_most = gap_at_most
         self._live: dict[int, optuna.Trial] = {}
         self._known: dict[tuple[tuple[str, Value], ...], int] = {}
         records = records or {}
-        self._study = _new_study(journal, name, build_sampler(sampler, seed=seed + len(records), conditional=is_conditional(space)))
+        self._study = _new_study(
+            journal, name, build_sampler(sampler, seed=seed + len(records), conditional=is_conditional(space))
+        )
         for number in range(max(records, default=-1) + 1):
             self._add(records.get(number))
-        self._only_queue = sampler == "grid"
+        self._only_queue = sampler == "grid"  # its points are queued here; Optuna's own sampler knows no conditions
         queue = grid(space) if self._only_queue else [nearest(space, wanted) for wanted in first]
         self._queue = deque(queue)
 
     def propose(self) -> Proposal | None:
         """The next configuration that was not tried and may be tried; None when there seems to be none left."""
         for _ in range(REJECTIONS + len(self._queue)):
-            if self._queue:
-                wanted = self._queue.popleft()
-                self._study.enqueue_trial({name: wanted[name] for name in searched(self._space) if name in wanted})
-            elif self._only_queue and not self._has_waiting():
+            self._enqueue_next()
+            if self._only_queue and not self._has_waiting():
                 return None
             trial = self._study.ask()
             hyperparameters = suggest(trial, self._space)
             if self._is_rejected(trial, hyperparameters):
                 continue
-            self._known[_key(hyperparameters)] = trial.number
+            self._known[self._key(hyperparameters)] = trial.number
             self._live[trial.number] = trial
             return Proposal(trial.number, hyperparameters, self._count_parameters(hyperparameters))
         return None
+
+    def count_parameters(self, hyperparameters: Hyperparameters) -> int:
+        """Free parameters of a configuration's network."""
+        return self._count_parameters(hyperparameters)
 
     def report(self, trial: int, epoch: int, score: float) -> None:
         """An intermediate value of a running trial."""
@@ -108,29 +114,48 @@ class Study:
     def tell(self, end: TrialEnded) -> None:
         """How a running trial ended: complete with its best fold mean, pruned with its reports, or failed."""
         trial = self._live.pop(end.trial)
-        for name in ("standard_error", "train_score", "gap", "best_epoch", "parameters"):
-            trial.set_user_attr(name, getattr(end, name))
-        if self._gap_at_most is not None and end.gap is not None:
-            trial.set_constraint("gap", end.gap - self._gap_at_most)
+        for name, value in _facts(end).items():
+            trial.set_user_attr(name, value)
+        for name, excess in self._excesses(end).items():
+            trial.set_constraint(name, excess)
         self._study.tell(trial, end.score if end.state == "complete" else None, STATES[end.state])
+
+    def _enqueue_next(self) -> None:
+        """Puts the next configuration of the queue that was not tried before the sampler's own."""
+        while self._queue:
+            wanted = self._queue.popleft()
+            if self._key(wanted) not in self._known:
+                self._study.enqueue_trial(dict(self._key(wanted)))
+                return
+
+    def _key(self, hyperparameters: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+        """What makes two configurations the same: the searched part, fixed values follow from it."""
+        return tuple((name, hyperparameters[name]) for name in self._searched if name in hyperparameters)
+
+    def _excesses(self, end: TrialEnded) -> dict[str, float]:
+        """Constraints in Optuna's form: above zero is infeasible."""
+        if self._gap_at_most is None or end.gap is None:
+            return {}
+        return {"gap": end.gap - self._gap_at_most}
 
     def _has_waiting(self) -> bool:
         return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def _is_rejected(self, trial: optuna.Trial, hyperparameters: dict[str, Value]) -> bool:
-        """Settles a proposal that must not run: a known one takes the known one's outcome, a too large one is infeasible."""
-        twin = self._known.get(_key(hyperparameters))
+        """Settles a proposal that must not run: a known one like its twin, a too large one as infeasible."""
+        twin = self._known.get(self._key(hyperparameters))
         if twin is not None:
             frozen = self._study.get_trials(deepcopy=False)[twin]
             is_complete = frozen.state == TrialState.COMPLETE
-            self._study.tell(trial, frozen.value if is_complete else None, frozen.state if is_complete else TrialState.FAIL)
+            trial.set_user_attr("duplicate_of", twin)
+            self._study.tell(
+                trial, frozen.value if is_complete else None, frozen.state if is_complete else TrialState.FAIL
+            )
             return True
         limit = self._parameters_at_most
         if limit is None or (excess := self._count_parameters(hyperparameters) - limit) <= 0:
             return False
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            trial.set_constraint("parameters", excess)
+        trial.set_constraint("parameters", excess)
         self._study.tell(trial, state=TrialState.PRUNED)
         return True
 
@@ -139,28 +164,31 @@ class Study:
         if record is None:
             self._study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
             return
-        drawn = {name: record.hyperparameters[name] for name in searched(self._space) if name in record.hyperparameters}
+        drawn = dict(self._key(record.hyperparameters))
         if record.end is None:
             self._study.enqueue_trial(drawn)
             return
-        self._known[_key(record.hyperparameters)] = record.trial
+        self._known[self._key(record.hyperparameters)] = record.trial
         dimensions = {name: self._space[name] for name in drawn}
-        self._study.add_trial(
-            optuna.trial.create_trial(
-                state=STATES[record.end.state],
-                value=record.end.score if record.end.state == "complete" else None,
-                params=drawn,
-                distributions={
-                    name: distribution(entry) for name, entry in dimensions.items() if isinstance(entry, Choice | Range)
-                },
-                intermediate_values=record.reports,
-                user_attrs={"parameters": record.parameters},
-            )
+        trial = optuna.trial.create_trial(
+            state=STATES[record.end.state],
+            value=record.end.score if record.end.state == "complete" else None,
+            params=drawn,
+            distributions={
+                name: distribution(entry) for name, entry in dimensions.items() if isinstance(entry, Choice | Range)
+            },
+            intermediate_values=record.reports,
+            user_attrs=_facts(record.end),
         )
+        for name, excess in self._excesses(record.end).items():
+            trial.set_constraint(name, excess)
+        self._study.add_trial(trial)
 
 
 def _new_study(journal: Path, name: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
     journal.unlink(missing_ok=True)
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # a killed process leaves it, and Optuna waits
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         storage = JournalStorage(JournalFileBackend(str(journal)))
@@ -169,5 +197,7 @@ def _new_study(journal: Path, name: str, sampler: optuna.samplers.BaseSampler) -
     )
 
 
-def _key(hyperparameters: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted(hyperparameters.items()))
+def _facts(end: TrialEnded) -> dict[str, Any]:
+    """What the study keeps about a trial beside its value."""
+    names = ("standard_error", "train_score", "gap", "best_epoch", "parameters", "hyperparameters")
+    return {name: getattr(end, name) for name in names}

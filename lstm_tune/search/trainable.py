@@ -11,6 +11,7 @@ from typing import Any, Literal
 import ray
 import torch
 from ray import tune
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lstm_tune.models.problem import Task
@@ -75,11 +76,17 @@ class Report:
     traceback: str = ""
 
 
-class LstmTrainable(tune.Trainable):
+class LstmTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after another in the same process, so that Python, torch and the data are loaded once.
 
     Errors do not leave it: they are reported, and the worker takes the next trial.
     """
+
+    _hyperparameters: dict[str, Any]
+    _lockstep: Lockstep | None
+    _last: EpochResult | None
+    _curve: list[tuple[int, float, float]]
+    _seconds: float
 
     def setup(self, config: dict[str, Any], task: Task, settings: TrialSettings) -> None:
         """Begins the first trial; `task` and `settings` come from the object store."""
@@ -122,14 +129,17 @@ class LstmTrainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Goes on from a state, perhaps another trial's; its network has the shape of this configuration."""
+        file = Path(checkpoint_dir) / "state.safetensors"
         self._lockstep = self._new_lockstep()
-        self._lockstep.load_state(load_file(Path(checkpoint_dir) / "state.safetensors"))
+        self._lockstep.load_state(load_file(file))
+        with safe_open(file, framework="pt") as opened:
+            self._seconds = float(opened.metadata()["seconds"])
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._hyperparameters: dict[str, Any] = config["hyperparameters"]
-        self._lockstep: Lockstep | None = None
-        self._last: EpochResult | None = None
-        self._curve: list[tuple[int, float, float]] = []
+        self._hyperparameters = config["hyperparameters"]
+        self._lockstep = None
+        self._last = None
+        self._curve = []
         self._seconds = 0.0
 
     def _new_lockstep(self) -> Lockstep:

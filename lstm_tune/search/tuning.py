@@ -1,14 +1,17 @@
 """The search itself: Ray Tune over the study, until a budget, a limit or the user ends it."""
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray import tune
 from ray.tune import CheckpointConfig, Stopper
 
-from lstm_tune.search.cluster import Slot
+from lstm_tune.search.cluster import Slot, environment
 from lstm_tune.search.schedulers import Schedule
 from lstm_tune.search.searcher import StudySearcher
 from lstm_tune.search.stopping import StopRule
@@ -29,6 +32,7 @@ class Search:
         schedule: stops poor trials.
         slot: what a trial occupies.
         slots: trials that run at once.
+        largest_live: trials that may be under way at once.
         budget: trials to start.
         gap_at_most: constraint on the generalisation gap, or None.
         scratch: where Tune may write; removed by the caller.
@@ -41,6 +45,7 @@ class Search:
     schedule: Schedule
     slot: Slot
     slots: int
+    largest_live: int
     budget: int
     gap_at_most: float | None
     scratch: Path
@@ -60,12 +65,13 @@ def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule)
         record,
         stop,
         budget=search.budget,
-        largest_live=search.budget if search.schedule.needs_checkpoints else search.slots,
+        largest_live=search.largest_live,
         log_failure=search.log_failure,
         gap_at_most=search.gap_at_most,
     )
     trainable = tune.with_parameters(LstmTrainable, task=search.task, settings=search.settings)
-    with stop.listening():
+    pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(search.slots)}  # else workers are started one after the other
+    with stop.listening(), _seeded(search.settings.seed), environment(pending):
         tune.run(
             tune.with_resources(trainable, _resources(search.slot)),
             name="tune",
@@ -86,6 +92,19 @@ def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule)
 
 def _resources(slot: Slot) -> Mapping[str, float]:
     return {"cpu": slot.cpus, "gpu": slot.gpus}
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds the global generators, which Ray's schedulers draw from, and puts them back."""
+    states = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 class _Stopper(Stopper):  # type: ignore[misc]

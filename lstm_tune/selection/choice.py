@@ -24,19 +24,21 @@ class Choice:
 def choose(records: Iterable[TrialRecord]) -> Choice:
     """The trial with the best fold mean among those that ran to their end and keep the constraints.
 
-    Where no trial ran to its end, the best of those that were stopped early.
+    Where none did, the best of those that were stopped early; a failed trial never.
 
     Raises:
         SearchFailedError: no trial has a score, or none keeps the constraints.
     """
     ends = [record.end for record in records if record.end is not None]
-    scored = [end for end in ends if end.score is not None]
+    scored = [end for end in ends if end.score is not None and end.state != "failed"]
     allowed = [end for end in scored if not end.violations]
     if not scored:
         raise SearchFailedError(_nothing_scored(ends))
     if not allowed:
         kinds = sorted({violation for end in scored for violation in end.violations})
-        raise SearchFailedError(f"No trial keeps the constraints ({'; '.join(kinds[:3])}). Loosen constraints: in the file")
+        raise SearchFailedError(
+            f"No trial keeps the constraints ({'; '.join(kinds[:3])}). Loosen constraints: in the file"
+        )
     complete = [end for end in allowed if end.state == "complete"]
     best = min(complete or allowed, key=lambda end: (end.score, end.parameters))
     rule = "best fold mean" if complete else "best fold mean of the trials stopped early, as none ran to its end"

@@ -29,7 +29,7 @@ class TrialRecord:
 
 
 def trial_records(events: Iterable[Stamped]) -> dict[int, TrialRecord]:
-    """Every trial of a run, by number; a trial that was started again after an interruption tells its last story only."""
+    """Every trial of a run, by number; one that was started again after an interruption tells its last story only."""
     records: dict[int, TrialRecord] = {}
     for stamped in events:
         match stamped.event:
