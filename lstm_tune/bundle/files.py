@@ -17,7 +17,7 @@ from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
 from lstm_tune.spec.errors import BundleError
 from lstm_tune.spec.hyperparameters import Hyperparameters, Value
-from lstm_tune.spec.paths import write_json
+from lstm_tune.spec.paths import RunPaths, write_json
 
 FORMAT = 1
 """Version of the files; raised when an older release could not read them."""
@@ -119,24 +119,30 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         raise
 
 
+_DAMAGES = (OSError, SafetensorError, LookupError, AttributeError, TypeError, ValueError, RuntimeError)
+
+
 def read_bundle(path: Path | str) -> Bundle:
     """A bundle from its folder, or from the folder of the run that made it.
 
     Raises:
         BundleError: there is none, a file is missing or damaged, or a newer release wrote it.
     """
-    folder = Path(path)
-    if not (folder / MANIFEST).is_file() or not (folder / WEIGHTS).is_file():
-        folder = folder / "best"
-    manifest, preprocessing = (_read_json(folder / name, shown=path) for name in (MANIFEST, PREPROCESSING))
-    if manifest.get("format") != FORMAT:
-        found = manifest.get("format")
-        raise BundleError(f"{folder}: is a bundle of format {found}; this release reads format {FORMAT}. Install another release")
+    run = RunPaths(Path(path))
+    folder = run.bundle if run.events.is_file() or run.bundle.is_dir() else run.root
+    _check_files(folder, run)
+    manifest = _read_json(folder / MANIFEST)
+    found = manifest.get("format")
+    if found != FORMAT:
+        advice = "Install the release that wrote it, or a newer one"
+        raise BundleError(f"{folder}: is a bundle of format {found}; this release reads format {FORMAT}. {advice}")
+    preprocessing = _read_json(folder / PREPROCESSING)
     try:
         weights = load_file(folder / WEIGHTS)
         return _bundle(manifest, preprocessing, weights)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise BundleError(f"{folder}: is a damaged bundle ({error}). Copy it again, or export it anew") from None
+    except _DAMAGES as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(":")
+        raise BundleError(f"{folder}: is a damaged bundle ({reason}). Copy it again, or export it anew") from None
 
 
 def _bundle(manifest: dict[str, Any], raw: dict[str, Any], weights: dict[str, Tensor]) -> Bundle:
@@ -151,6 +157,8 @@ def _bundle(manifest: dict[str, Any], raw: dict[str, Any], weights: dict[str, Te
         {name.removeprefix(f"{i}."): value for name, value in weights.items() if name.startswith(f"{i}.")}
         for i in range(manifest["members"])
     ]
+    if any(int(name.partition(".")[0]) >= len(members) for name in weights):
+        raise ValueError(f"{WEIGHTS} holds more networks than the {len(members)} that {MANIFEST} names")
     network = build_network(design, preprocessing, manifest["hyperparameters"], members)
     return Bundle(manifest["name"], network, preprocessing, manifest["hyperparameters"], manifest["facts"])
 
@@ -163,11 +171,19 @@ def _feature(raw: dict[str, Any]) -> Feature:
     return Feature(raw["name"], None if raw["categories"] is None else tuple(raw["categories"]))
 
 
-def _read_json(path: Path, *, shown: Path | str) -> dict[str, Any]:
+def _check_files(folder: Path, run: RunPaths) -> None:
+    if not run.root.exists():
+        raise BundleError(f"{run.root}: does not exist. Name a bundle, or the run that made it")
+    if folder == run.bundle and not folder.exists():
+        raise BundleError(f"{run.root}: is a run without a model yet. Finish it: lstm-tune resume {run.root}")
+    for name in (MANIFEST, PREPROCESSING, WEIGHTS):
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder}: holds no bundle ({name} is missing). Name a bundle, or the run that made it")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{shown}: holds no bundle ({path.name} is missing). Name a run's folder 'best'") from None
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read ({error}). Copy the bundle again, or export it anew") from None
     if not isinstance(value, dict):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from lstm_tune.bundle.files import Bundle, read_bundle
 from lstm_tune.data.building import build_panel
+from lstm_tune.data.grid import future_times
 from lstm_tune.data.panel import Panel
 from lstm_tune.data.sequences import Batch, Examples, Gatherer, prepare
-from lstm_tune.data.grid import future_times
 from lstm_tune.spec.errors import Fault, InputError
 
 PREDICTION_BATCH = 4096
@@ -44,8 +44,8 @@ class Model:
             where: how messages call the table.
 
         Returns:
-            One row a series and forecast step: the series columns, the time (column `step` from 1 where there is no time
-            column), each target in the user's units and, with quantiles, `<target>_q<level>` columns.
+            One row a series and forecast step: the series columns, the time (column `step` from 1 where there is no
+            time column), each target in the user's units and, with quantiles, `<target>_q<level>` columns.
 
         Raises:
             InputError: columns are missing, values are invalid, or known covariates end too early.
@@ -83,7 +83,8 @@ class Model:
         faults = [
             Fault(
                 where,
-                f"must give the known covariates {', '.join(panel.columns.known)} for {horizon} steps after the last target"
+                f"must give the known covariates {', '.join(panel.columns.known)} for {horizon} steps after the last"
+                " target"
                 f"{' of series ' + panel.label(i) if panel.columns.series else ''}, found {given[i]}. Append rows with"
                 " empty targets",
             )
