@@ -5,17 +5,27 @@ import time
 import torch
 
 from lstm_tune.data.folds import Fold
-from lstm_tune.display.timeline import FoldRow, FoldSegment
+from lstm_tune.data.panel import Frequency
+from lstm_tune.display.timeline import FoldRow, FoldSegment, Kind
 from lstm_tune.spec.defaults import effective_windows
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, completed
-from lstm_tune.spec.space import Fixed
+from lstm_tune.spec.space import Choice, Fixed
 from lstm_tune.tasks.assembly import Prepared, corner
 from lstm_tune.training.fold import Portions
 from lstm_tune.training.lockstep import Lockstep
 
 SHOWN_VALUES = 6
 """Values of a list that are written out."""
+
+_SPOKEN = {
+    "above": "is above",
+    "at_least": "is at least",
+    "below": "is below",
+    "at_most": "is at most",
+    "equals": "is",
+    "in": "is",
+}
 
 
 def describe(experiment: Experiment, prepared: Prepared) -> dict[str, str]:
@@ -32,7 +42,7 @@ def describe(experiment: Experiment, prepared: Prepared) -> dict[str, str]:
     smallest, largest = (task.parameters(corner(prepared.space, largest=end)) for end in (False, True))
     return {
         "series": f"{panel.size:,}, {steps} steps each, {panel.rows:,} rows",
-        "step": f"{panel.frequency.every}, season {task.design.season}",
+        "step": f"{_step(panel.frequency)}, season {task.design.season}",
         "validation": f"{len(split.folds)} folds of {split.block} steps, gap {experiment.validation.gap}",
         "test": f"last {experiment.test_steps} steps of every series, locked" if experiment.test_steps else "none",
         "effective windows": ", ".join(effective),
@@ -42,15 +52,24 @@ def describe(experiment: Experiment, prepared: Prepared) -> dict[str, str]:
     }
 
 
+def _step(frequency: Frequency) -> str:
+    return "each row" if frequency.every == "rows" else frequency.every.removesuffix("i")
+
+
 def _shown(prepared: Prepared, name: str) -> str:
     entry = prepared.space[name]
-    condition = " when " + " and ".join(f"{c.parent} {c.operator} {c.operand}" for c in entry.when) if entry.when else ""
+    conditions = [f"{test.parent} {_SPOKEN[test.operator]} {_listed(test.operand)}" for test in entry.when]
+    condition = f" when {' and '.join(conditions)}" if conditions else ""
     if isinstance(entry, Fixed):
         return f"{entry.value}{condition}"
-    low, high = entry.corners
-    if hasattr(entry, "values"):
-        return ", ".join(str(value) for value in entry.values[:SHOWN_VALUES]) + condition
-    return f"{low:g} to {high:g}{' (log)' if entry.log else ''}{condition}"
+    if isinstance(entry, Choice):
+        more = f" and {len(entry.values) - SHOWN_VALUES} more" if len(entry.values) > SHOWN_VALUES else ""
+        return ", ".join(str(value) for value in entry.values[:SHOWN_VALUES]) + more + condition
+    return f"{entry.low:g} to {entry.high:g}{' (log)' if entry.log else ''}{condition}"
+
+
+def _listed(operand: object) -> str:
+    return " or ".join(str(value) for value in operand) if isinstance(operand, tuple) else str(operand)
 
 
 def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
@@ -79,7 +98,11 @@ def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
     finally:
         torch.set_num_threads(threads)
     longest = epoch_s * training.max_epochs
-    return f"about {epoch_s:.2g} s an epoch here, {longest:.0f} s for all {training.max_epochs}; most stop earlier"
+    return f"about {_rounded(epoch_s)} s an epoch here, {_rounded(longest)} s for all {training.max_epochs}; most stop earlier"
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"
 
 
 def fold_rows(prepared: Prepared) -> tuple[list[FoldRow], str, str]:
@@ -96,8 +119,8 @@ def fold_rows(prepared: Prepared) -> tuple[list[FoldRow], str, str]:
     return rows, str(panel.times[first]), str(panel.times[first + length - 1])
 
 
-def _segments(fold: Fold, series: int, length: int, kind: str) -> list[FoldSegment]:
+def _segments(fold: Fold, series: int, length: int, kind: Kind) -> list[FoldSegment]:
     train_end, start, end = (int(steps[series]) for steps in (fold.train_ends, fold.starts, fold.ends))
     segments = [FoldSegment("train", 0, train_end), FoldSegment("gap", train_end, start)]
-    segments += [FoldSegment(kind, start, end), FoldSegment("unused", end, length)]  # type: ignore[arg-type]
+    segments += [FoldSegment(kind, start, end), FoldSegment("unused", end, length)]
     return [segment for segment in segments if segment.end_step > segment.start_step]

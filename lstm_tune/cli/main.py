@@ -2,13 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
 
+from lstm_tune.cli.terminal import INTERRUPTED
 from lstm_tune.spec.errors import LstmTuneError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="lstm-tune",
@@ -16,6 +15,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="""Honest hyperparameter search for PyTorch LSTMs on small sequence data.
 
     Start with your own table:  `lstm-tune init data.csv`  then  `lstm-tune run space.yaml`
@@ -26,9 +26,28 @@ Space = Annotated[Path, typer.Argument(help="experiment file", show_default=Fals
 Run = Annotated[Path, typer.Argument(help="a run's directory", show_default=False, metavar="RUN")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="replace a key of the file, such as `search.trials=10`; may be repeated", metavar="KEY=VALUE"),
+    typer.Option(
+        "--set", help="replace a key of the file, such as `search.trials=10`; may be repeated", metavar="KEY=VALUE"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="write events as JSON lines to standard output")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from lstm_tune import __version__
+
+        typer.echo(f"lstm-tune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command; the group's own help is the app's."""
 
 
 @app.command()
@@ -151,22 +170,20 @@ def export(
 def main() -> None:
     """Runs a command. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     try:
-        app(standalone_mode=False)
+        code = app(prog_name="lstm-tune", standalone_mode=False)
     except LstmTuneError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except Exception as error:
         _usage_error(error)
+    else:
+        sys.exit(code)  # what `typer.Exit` carried; None, which is 0, from a command that came to its end
 
 
-def _usage_error(error: Exception) -> None:
-    """Shows what click says of a wrong command line; everything else is a bug and keeps its traceback."""
+def _usage_error(error: Exception) -> Never:
+    """Shows what typer says of a wrong command line; everything else is a bug and keeps its traceback."""
     show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
     if show is None or code is None:
         raise error

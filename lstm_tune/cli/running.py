@@ -1,28 +1,38 @@
 """Commands that run an experiment, or show one that runs."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
-from lstm_tune.cli.terminal import own_terminal
+from lstm_tune.cli.terminal import INTERRUPTED, own_terminal
 from lstm_tune.display.board import Board
 from lstm_tune.display.follow import follow as follow_events
 from lstm_tune.display.leaderboard import render
 from lstm_tune.display.live import choose_display
 from lstm_tune.spec.events import read_events
 from lstm_tune.spec.loading import load_experiment
-from lstm_tune.spec.paths import open_run
+from lstm_tune.spec.paths import RunPaths, open_run
 
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from lstm_tune.search.runner import Run
 
 
 def run_experiment(
     space: Path, overrides: Sequence[str], *, warm_start: Path | None, json: bool, command: Sequence[str]
 ) -> None:
-    """Runs an experiment file from the start."""
+    """Runs an experiment file from the start.
+
+    Args:
+        space: the file.
+        overrides: `key.path=value` texts.
+        warm_start: an earlier run whose best configurations are tried first.
+        json: write events as JSON lines instead of a leaderboard.
+        command: the command line, for the run's manifest.
+    """
     experiment = load_experiment(space, overrides)
     earlier = open_run(warm_start) if warm_start else None
     with _waiting(f"{experiment.name}: reading the data", json=json):
@@ -33,7 +43,7 @@ def run_experiment(
 
 
 def resume_experiment(root: Path, overrides: Sequence[str], *, json: bool) -> None:
-    """Goes on with a run."""
+    """Goes on with the run in `root`; arguments as in `run_experiment`."""
     open_run(root)
     with _waiting(f"{root.name}: reading the run", json=json):
         from lstm_tune.search.runner import Run
@@ -43,7 +53,7 @@ def resume_experiment(root: Path, overrides: Sequence[str], *, json: bool) -> No
 
 
 def show_leaderboard(root: Path, *, follow: bool, json: bool) -> None:
-    """Draws a run once, or until it ends."""
+    """Draws the run in `root` once or, with `follow`, until it ends; with `json` its events instead."""
     paths, console = open_run(root), Console()
     if json or follow:
         events = follow_events(paths.events, until_end=True) if follow else read_events(paths.events)
@@ -57,13 +67,13 @@ def show_leaderboard(root: Path, *, follow: bool, json: bool) -> None:
     console.print(render(board, width=console.width, height=None, now_s=board.at_s))
 
 
-def _go(run, *, json: bool, warm_start=None) -> None:  # type: ignore[no-untyped-def]
+def _go(run: "Run", *, json: bool, warm_start: RunPaths | None = None) -> None:
     with own_terminal(run.paths.driver_log) as console, choose_display(json=json, console=console) as display:
         outcome = run.go([display], warm_start=warm_start)
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
-def _waiting(message: str, *, json: bool):  # type: ignore[no-untyped-def]
+def _waiting(message: str, *, json: bool) -> Status:
     """A line at once, while libraries are imported and data is read."""
-    return Console(file=sys.stderr, quiet=json).status(message)
+    return Console(stderr=True, quiet=json).status(message)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+INTERRUPTED = 130
+"""Exit code of a command that the user stopped."""
+
 
 @contextmanager
 def own_terminal(log: Path) -> Iterator[Console]:

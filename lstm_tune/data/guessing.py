@@ -81,7 +81,7 @@ class Guess:
     notes: dict[str, str]
 
 
-def guess(frame: pl.DataFrame, *, name: str) -> Guess:
+def guess(frame: pl.DataFrame, *, name: str, where: str = "data") -> Guess:
     """The experiment that a look at the data suggests.
 
     The time column is a date or has a usual name, the series columns are those that make each time unique, and the
@@ -90,14 +90,15 @@ def guess(frame: pl.DataFrame, *, name: str) -> Guess:
     Args:
         frame: every column of the file.
         name: of the experiment; signs that a name cannot have become dashes.
+        where: what messages are about, usually the file.
 
     Raises:
         InputError: no column holds numbers, or the rows are faulty (a time twice, text among numbers, one row ...).
     """
-    time, series, notes = _time_and_series(frame)
-    target, notes["target"] = _target(frame, time, series)
+    time, series, notes = _time_and_series(frame, where)
+    target, notes["target"] = _target(frame, time, series, where)
     columns = Columns(targets=(target,), time=time, series=series)
-    panel, is_inferred, missing, build_notes = _built(frame, columns)
+    panel, is_inferred, missing, build_notes = _built(frame, columns, where)
     season, notes["season"] = _season(panel, frame)
     steps = int(np.quantile(panel.histories, 0.1, method="lower"))
     horizon, notes["horizon"] = _horizon(season, steps)
@@ -128,8 +129,8 @@ def _slug(name: str) -> str:
 # --- time and series ------------------------------------------------------------------------------
 
 
-def _time_and_series(frame: pl.DataFrame) -> tuple[str | None, tuple[str, ...], dict[str, str]]:
-    candidates = list(_time_candidates(frame))
+def _time_and_series(frame: pl.DataFrame, where: str) -> tuple[str | None, tuple[str, ...], dict[str, str]]:
+    candidates = list(_time_candidates(frame, where))
     for share in (1.0, _NEARLY_UNIQUE):
         for time in candidates:
             for series in _series_candidates(frame, time):
@@ -145,19 +146,19 @@ def _lower(frame: pl.DataFrame) -> set[str]:
     return {name.lower() for name in frame.columns}
 
 
-def _time_candidates(frame: pl.DataFrame) -> Iterator[str]:
+def _time_candidates(frame: pl.DataFrame, where: str) -> Iterator[str]:
     """Dates and datetimes, then usual names, then other text that reads as times."""
     by_name = {name.lower(): name for name in reversed(frame.columns)}
     named = [by_name[name] for name in _TIME_NAMES if name in by_name]
     dates = [name for name, dtype in frame.schema.items() if dtype == pl.Date or isinstance(dtype, pl.Datetime)]
     texts = [name for name in frame.columns if frame[name].dtype == pl.String and name not in named]
     yield from sorted(dates, key=lambda name: name not in named)
-    yield from (name for name in [*named, *texts] if name not in dates and _reads_as_time(frame[name]))
+    yield from (name for name in [*named, *texts] if name not in dates and _reads_as_time(frame[name], where))
 
 
-def _reads_as_time(column: pl.Series) -> bool:
+def _reads_as_time(column: pl.Series, where: str) -> bool:
     try:
-        return parse_times(column.drop_nulls().head(_SAMPLE_ROWS), where="").len() > 1
+        return parse_times(column.drop_nulls().head(_SAMPLE_ROWS), where=where).len() > 1
     except InputError:
         if column.name.lower() in _SURE_TIME_NAMES and column.dtype == pl.String:
             raise
@@ -192,7 +193,7 @@ def _series_note(frame: pl.DataFrame, series: Sequence[str]) -> str:
 # --- target ---------------------------------------------------------------------------------------
 
 
-def _target(frame: pl.DataFrame, time: str | None, series: Sequence[str]) -> tuple[str, str]:
+def _target(frame: pl.DataFrame, time: str | None, series: Sequence[str], where: str) -> tuple[str, str]:
     numbers = [name for name in frame.columns if frame[name].dtype.is_numeric() and name not in (time, *series)]
     likely = [name for name in numbers if name.lower() not in _NEVER_TARGETS and not _IDENTIFIER.search(name)]
     by_name = {name.lower(): name for name in reversed(likely)}
@@ -205,18 +206,17 @@ def _target(frame: pl.DataFrame, time: str | None, series: Sequence[str]) -> tup
             return names[-1], "the only column of numbers" if len(names) == 1 else "the last column of numbers"
     shown = ", ".join(f"{name} ({dtype})" for name, dtype in frame.schema.items())
     problem = f"must hold a column of numbers to forecast, found {shown}"
-    raise InputError.at("data", f"{problem}. Check the sign for decimals and for missing values")
+    raise InputError.at(where, f"{problem}. Check the sign for decimals and for missing values")
 
 
 # --- numbers --------------------------------------------------------------------------------------
 
 
 def _built(
-    frame: pl.DataFrame, columns: Columns
+    frame: pl.DataFrame, columns: Columns, where: str
 ) -> tuple[Panel, bool, Literal["error", "interpolate"], dict[str, str]]:
     """The panel under the strictest rules that the rows keep: a regular grid before "rows", no gaps before gaps."""
     selected = frame.select(columns.all)
-    where = "data"
     for frequency in ("auto", "rows"):
         is_inferred = frequency == "auto"
         try:
@@ -279,12 +279,13 @@ def _horizon(season: int, steps: int) -> tuple[int, str]:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def render_experiment(guess: Guess, *, path: str) -> str:
+def render_experiment(guess: Guess, *, path: str, file: str = "space.yaml") -> str:
     """The experiment file of a guess, as commented YAML that `load_experiment` reads.
 
     Args:
         guess: what to write.
         path: the data file, relative to where the experiment file goes.
+        file: the experiment file, as the command in its first lines names it.
     """
     notes = {key: _comment(text) for key, text in guess.notes.items()}
     columns = guess.columns
@@ -295,7 +296,7 @@ def render_experiment(guess: Guess, *, path: str) -> str:
 # Data: {_comment(path)}
 # Each choice is a guess from the data, with its reason beside it; change what does not fit.
 # Takes 10 minutes at most:
-#   lstm-tune run {guess.name}.yaml
+#   lstm-tune run {_comment(file)}
 
 name: {_word(guess.name)}
 task:

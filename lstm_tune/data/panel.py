@@ -65,8 +65,8 @@ class Feature:
 
     Attributes:
         name: the column.
-        categories: its values as text in sorted order when it is categorical, else None. A categorical feature is stored
-            as the index into this tuple, -1 for a value outside it.
+        categories: its values as text in sorted order when it is categorical, else None. A categorical feature is
+            stored as the index into this tuple, -1 for a value outside it.
     """
 
     name: str
@@ -82,9 +82,9 @@ def category_counts(features: Sequence[Feature]) -> tuple[int, ...]:
 class Panel:
     """Series on a regular grid of steps, one after the other in flat arrays.
 
-    Series i owns the rows `starts[i]` to `starts[i + 1]`; the first `histories[i]` of them are its history, the rest are
-    future steps for which only known covariates are given. Every row is one step of `frequency`: gaps in the time column
-    have become rows whose values are NaN.
+    Series i owns the rows `starts[i]` to `starts[i + 1]`; the first `histories[i]` of them are its history, the rest
+    are future steps for which only known covariates are given. Every row is one step of `frequency`: gaps in the time
+    column have become rows whose values are NaN.
 
     Attributes:
         columns: the roles of the columns.

@@ -15,6 +15,7 @@ MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 _COLUMNS_SHOWN = 30
+_EXPORT_ADVICE = "Check that the export that made it succeeded"
 _GLOB_SIGNS = frozenset("*?[")
 _INFERENCE_ROWS = 10_000
 _HASH_CHUNK_BYTES = 1 << 20
@@ -82,9 +83,7 @@ def read_frame(
         raise InputError(faults)
     frame = _joined([_read(source, wanted, frozenset(repeated)) for source in sources], sources)
     if frame.is_empty():
-        raise InputError.at(
-            path, "must hold rows of data, but has no rows. Check that the export that made it succeeded"
-        )
+        raise InputError.at(path, f"must hold rows of data, but has no rows. {_EXPORT_ADVICE}")
     return frame
 
 
@@ -159,7 +158,7 @@ def _file_fault(source: str) -> Fault | None:
             has_bytes = bool(file.read(1))
     except OSError as error:
         return Fault(source, f"cannot be read: {error.strerror}. Check the permissions of the file")
-    return None if has_bytes else Fault(source, "must hold rows of data, but is empty (0 bytes); it has no rows")
+    return None if has_bytes else Fault(source, f"must hold rows of data, but is empty (0 bytes). {_EXPORT_ADVICE}")
 
 
 def _scan(source: str, rows: int | None = _INFERENCE_ROWS) -> pl.LazyFrame:
@@ -185,23 +184,23 @@ def _column_faults(source: str, wanted: Sequence[str] | None) -> list[Fault]:
     shown = ", ".join(found[:_COLUMNS_SHOWN]) + (
         f" and {len(found) - _COLUMNS_SHOWN} more" if found[_COLUMNS_SHOWN:] else ""
     )
+    lost = [column for column in wanted or () if column not in found]
+    if lost and (sign := _separator(found)):
+        names = ", ".join(f"'{column}'" for column in lost)
+        problem = f"must hold columns {names}, but has one whose parts seem to be separated by {sign!r}: {shown}"
+        return [Fault(source, f"{problem}. Write it with commas as .csv, or with tabs as .tsv")]
     faults = []
-    for column in wanted or ():
-        if column in found:
-            continue
+    for column in lost:
         hint = did_you_mean(column, found)
         advice = f"{hint} Columns found: {shown}" if hint.startswith("Did") else f"Columns found: {shown}"
-        faults.append(Fault(source, f"must hold a column '{column}', but has none. {advice}{_separator_hint(found)}"))
+        faults.append(Fault(source, f"must hold a column '{column}', but has none. {advice}"))
     return faults
 
 
-def _separator_hint(found: Sequence[str]) -> str:
-    signs = [sign for sign in (";", "\t", "|") if len(found) == 1 and sign in found[0]]
-    return (
-        f". The columns seem to be separated by {signs[0]!r}; a .csv file needs commas, a .tsv file tabs"
-        if signs
-        else ""
-    )
+def _separator(found: Sequence[str]) -> str | None:
+    """The sign that joined all columns into one, if there is one."""
+    signs = (";", "\t", "|", ",")
+    return next((sign for sign in signs if sign in found[0]), None) if len(found) == 1 else None
 
 
 def _read(source: str, wanted: Sequence[str] | None, repeated: frozenset[str]) -> pl.DataFrame:

@@ -54,4 +54,6 @@ def _event(line: bytes, where: str) -> Stamped:
     try:
         return Stamped.from_json(line.decode())
     except (ValueError, TypeError, KeyError):
-        raise InputError.at(where, "is not an event; the file was changed or damaged") from None
+        raise InputError.at(
+            where, "is not an event; the file was changed or damaged. Restore it, or run anew"
+        ) from None

@@ -69,7 +69,7 @@ class BundleError(LstmTuneError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence proposing the nearest known name, or listing the known ones when none is near.
+    """A sentence proposing the nearest known name, whatever its case, or listing the known ones when none is near.
 
     Args:
         name: what the user wrote.
@@ -79,9 +79,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         `Did you mean 'units'?` or `Known: a, b, c.`
     """
     choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    folded = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if near:
-        return f"Did you mean '{near[0]}'?"
+        return f"Did you mean '{folded[near[0]]}'?"
     return f"Known: {', '.join(choices)}." if choices else "There are none."
 
 

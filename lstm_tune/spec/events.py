@@ -325,4 +325,6 @@ def read_events(path: Path) -> Iterator[Stamped]:
             yield Stamped.from_json(line.decode())
         except (ValueError, TypeError, KeyError):
             if number < len(lines):
-                raise InputError.at(f"{path}:{number}", "is not an event; the file was changed or damaged") from None
+                raise InputError.at(
+                    f"{path}:{number}", "is not an event; the file was changed or damaged. Restore it, or run anew"
+                ) from None

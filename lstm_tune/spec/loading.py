@@ -276,11 +276,13 @@ def _fault(details: Any, raw: Mapping[str, Any], places: _Places) -> Fault:
         return Fault(places.of(key), f"{subject} is missing; {_purpose(key)}")
     if kind == "value_error":
         message = str(context["error"])
-        return Fault(
-            places.of(key), f"{subject} {message}" if message.startswith("must") else _prefixed(subject, message)
-        )
+        place = places.of((*key, *message.split(maxsplit=1)[0].split(".")))
+        return Fault(place, f"{subject} {message}" if message.startswith("must") else _prefixed(subject, message))
     found = _shown(details["input"])
-    expected = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    rule = details["msg"].split(" should ")[-1]
+    if not rule.startswith("be "):
+        return Fault(places.of(key), f"{subject} must {rule.partition(' after ')[0]}, found {found}")
+    expected = rule.removeprefix("be ").removeprefix("a valid ")
     alternatives = " or 'auto'" if "auto" in _literals_at(key) and "auto" not in expected else ""
     return Fault(places.of(key), f"{subject} must be {_plain(expected)}{alternatives}, found {found}")
 
@@ -337,7 +339,7 @@ def _literals_at(key: KeyPath) -> str:
 def _purpose(key: KeyPath) -> str:
     model = _model_at(key[:-1])
     field = model.model_fields.get(str(key[-1])) if model else None
-    return field.description if field and field.description else "every experiment has it"
+    return field.description if field and field.description else "every experiment has it (lstm-tune init writes one)"
 
 
 def _dotted(key: KeyPath) -> str:
