@@ -97,8 +97,8 @@ def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
         epoch_s = time.monotonic() - started
     finally:
         torch.set_num_threads(threads)
-    longest = epoch_s * training.max_epochs
-    return f"about {_rounded(epoch_s)} s an epoch here, {_rounded(longest)} s for all {training.max_epochs}; most stop earlier"
+    whole = f"{_rounded(epoch_s * training.max_epochs)} s for all {training.max_epochs}"
+    return f"about {_rounded(epoch_s)} s an epoch here, {whole}; most stop earlier"
 
 
 def _rounded(seconds: float) -> str:

@@ -94,9 +94,11 @@ def _numbers(column: pl.Series) -> tuple[pl.Series, str | None]:
     is_bad = text.is_not_null() & numbers.is_null()
     if is_bad.any():
         values = ", ".join(repr(value) for value in column.filter(is_bad).head(FAULTS_SHOWN))
+        has_digits = bool(text.filter(is_bad).str.contains(r"\d").all())
+        advice = "Write numbers like 1234.5, without other signs" if has_digits else "Correct or remove these rows"
         return (
             column,
-            f"must hold numbers, found the text {values} in {named_rows(is_bad)}. Correct or remove these rows",
+            f"must hold numbers, found the text {values} in {named_rows(is_bad)}. {advice}",
         )
     return numbers.cast(pl.Float32), None
 

@@ -127,6 +127,8 @@ def _sources(path: str, folder: Path | None) -> list[str]:
     """The files a path stands for, in sorted order; each exists and is not empty."""
     if _is_remote(path):
         return [path]
+    if not path:
+        raise InputError.at("data.path", "must name a file, found no text. Name one, such as data/sales.csv")
     whole = (folder or Path()) / Path(path).expanduser()
     if whole.is_dir():
         raise InputError.at(
@@ -185,9 +187,9 @@ def _column_faults(source: str, wanted: Sequence[str] | None) -> list[Fault]:
         f" and {len(found) - _COLUMNS_SHOWN} more" if found[_COLUMNS_SHOWN:] else ""
     )
     lost = [column for column in wanted or () if column not in found]
-    if lost and (sign := _separator(found)):
-        names = ", ".join(f"'{column}'" for column in lost)
-        problem = f"must hold columns {names}, but has one whose parts seem to be separated by {sign!r}: {shown}"
+    if (lost or wanted is None) and (sign := _separator(found)):
+        rule = f"must hold {', '.join(repr(column) for column in lost) or 'a column of numbers beside the time'}"
+        problem = f"{rule}, but has one column whose parts seem to be separated by {sign!r}: {shown}"
         return [Fault(source, f"{problem}. Write it with commas as .csv, or with tabs as .tsv")]
     faults = []
     for column in lost:

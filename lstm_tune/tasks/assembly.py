@@ -18,6 +18,7 @@ from lstm_tune.spec.errors import Fault, InputError
 from lstm_tune.spec.experiment import DataSpec, Experiment
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
 from lstm_tune.spec.space import Choice, Dimension, Fixed
+from lstm_tune.tasks.baselines import unjudged_folds
 from lstm_tune.tasks.forecast import ForecastTask
 
 PARAMETERS_PER_ROW = 200
@@ -67,10 +68,10 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
     frame = read_frame(experiment.data.path, folder=folder, columns=columns.all, repeated=columns.repeated)
     missing, frequency = experiment.data.missing, experiment.data.frequency
     panel = build_panel(frame, columns, missing=missing, frequency=frequency, where=experiment.data.path)
-    season = infer_season(panel.frequency) if experiment.task.season == "auto" else experiment.task.season
+    asked = infer_season(panel.frequency) if experiment.task.season == "auto" else experiment.task.season
     split = _split(experiment, panel)
     development = split.test.starts
-    season = season if season < int(development.max()) else 1
+    season = asked if asked < int(development.max()) else 1
     space = experiment.dimensions
     sequences = prepare(panel, missing=missing)
     positive = bool(np.nanmin(sequences.target[training_rows(sequences, split.test)]) > 0)
@@ -92,9 +93,12 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
         indicator=missing == "mask" or _is_padded(split, largest),
     )
     task = ForecastTask(sequences, split, design, experiment.search.metric)
-    warnings = _length_warnings(experiment, panel, split, space) + _size_warnings(
-        task, space, rows=int(development.sum())
-    )
+    _check_judged(task)
+    warnings = _length_warnings(experiment, panel, split, space)
+    if season < asked:
+        warnings.append(f"The season ({asked} steps) is as long as the history or longer, so none is used.")
+    if experiment.space is not None:
+        warnings += _size_warnings(task, space, rows=int(development.sum()))
     return Prepared(panel, task, space, tuple(warnings))
 
 
@@ -142,6 +146,17 @@ def _check_space(space: dict[str, Dimension], *, panel: Panel, split: Split, pos
         faults.append(Fault("space.log_transform", problem))
     if faults:
         raise InputError(faults)
+
+
+def _check_judged(task: ForecastTask) -> None:
+    """Refuses a metric that is undefined in a fold: every trial would fail."""
+    if folds := unjudged_folds(task):
+        shown = f"fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}"
+        problem = (
+            f"{task.metric} must have something to count in each fold, but the target never changes, or has too few"
+            f" values, in {shown}. Choose another, such as mae, or lower validation.folds"
+        )
+        raise InputError.at("search.metric", problem)
 
 
 def _values_of(space: dict[str, Dimension], name: str) -> tuple[Value, ...]:

@@ -1,5 +1,6 @@
 """Forecasts that need no network: what an LSTM has to beat. They see the same past and answer for the same targets."""
 
+import math
 from collections.abc import Callable
 from statistics import fmean, stdev
 
@@ -59,6 +60,13 @@ def score_baseline(task: ForecastTask, name: str) -> tuple[float, float | None]:
     scores = [_score(problem, task, name) for problem in task.problems(_reading(task))]
     error = stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else None
     return fmean(scores), error
+
+
+def unjudged_folds(task: ForecastTask) -> list[int]:
+    """Numbers, from 1, of the folds in which the metric has nothing to count, whatever is forecast."""
+    reading = {**_reading(task), "window": 1, "seasonal_residual": False}
+    problems = enumerate(task.problems(reading), start=1)
+    return [k for k, problem in problems if math.isnan(_score(problem, task, "last value"))]
 
 
 def score_baseline_on_test(task: ForecastTask, name: str) -> float:

@@ -115,5 +115,5 @@ def test_weights_of_other_units_are_a_bundle_error(folder: Path) -> None:
 
 
 def test_folder_that_does_not_exist_is_a_bundle_error(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"nowhere: holds no bundle .* Name a run's folder 'best'"):
+    with pytest.raises(BundleError, match=r"nowhere: does not exist\. Name a bundle, or the run"):
         read_bundle(tmp_path / "nowhere")

@@ -63,7 +63,7 @@ def experiment(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def months(count: int = 40, header: str = "ds,y", tail: str = "") -> str:
-    """A table of monthly values, `tail` at the end of each row."""
-    rows = [f"{2000 + i // 12}-{i % 12 + 1:02d}-01,{10 + i % 4 + i / 10:.1f}{tail}" for i in range(count)]
-    return "\n".join([header, *rows]) + "\n"
+def months() -> str:
+    """A table of 40 monthly values."""
+    rows = [f"{2000 + i // 12}-{i % 12 + 1:02d}-01,{10 + i % 4 + i / 10:.1f}" for i in range(40)]
+    return "\n".join(["ds,y", *rows]) + "\n"

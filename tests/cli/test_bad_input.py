@@ -48,6 +48,17 @@ DATA: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         r"column 'y' \(target\) must hold numbers, found the text 'many' in row 3\. Correct",
     ),
+    "decimal commas": (
+        rows(line='{month},"1{i},5"'),
+        {},
+        r"must hold numbers, found the text '10,5', '11,5', .*Write numbers like 1234\.5",
+    ),
+    "metric without a scale": (
+        rows(line="{month},7", row40="2003-04-01,8"),
+        {},
+        r"search\.metric: mase must have something to count in each fold, .* in folds 1, 2\. Choose another",
+    ),
+    "no path": (rows(), {"data__path": ""}, r"data\.path: must name a file, found no text\. Name one"),
     "one row": (rows(1), {}, r"has one row; a series needs at least 2 steps\. Add"),
     "one row a series": (
         rows(header="id,ds,y", line="{i},{month},{value}"),
@@ -247,6 +258,10 @@ def test_tables_nobody_can_start_from(lstm_tune: Run, tmp_path: Path) -> None:
     table, space = tmp_path / "words.csv", tmp_path / "new.yaml"
     expect_fault(lstm_tune("init", table, "-o", space), r"words\.csv: must hold a column of numbers to forecast, found")
     expect_fault(lstm_tune("init", tmp_path / "no.csv", "-o", space), r"no\.csv: does not exist")
+    (tmp_path / "semicolons.csv").write_text("ds;y\n2020-01-01;2\n2020-01-02;3\n")
+    expect_fault(
+        lstm_tune("init", tmp_path / "semicolons.csv", "-o", space), r"seem to be separated by ';': ds;y\. Write"
+    )
     (tmp_path / "a.csv").write_text(rows())
     expect_fault(lstm_tune("init", tmp_path / "a.csv", "-o", table / "b" / "c.yaml"), r"c\.yaml: cannot be written: ")
 

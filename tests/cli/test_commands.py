@@ -140,6 +140,15 @@ def test_validate_warns(lstm_tune: Run, experiment: Write, changes: dict[str, An
     assert re.search(f"warning .*{message}", " ".join(ended.out.split()))
 
 
+def test_validate_tells_of_a_season_that_is_not_used(lstm_tune: Run, experiment: Write) -> None:
+    ended = lstm_tune("validate", experiment(task__season=60))
+    assert "The season (60 steps) is as long as the history or longer, so none is used." in " ".join(ended.out.split())
+
+
+def test_validate_does_not_warn_of_the_space_it_derived(lstm_tune: Run, experiment: Write) -> None:
+    assert "overfitting" not in lstm_tune("validate", experiment(space=None)).out
+
+
 def test_validate_of_a_sound_experiment_warns_of_nothing(lstm_tune: Run, experiment: Write) -> None:
     assert "warning" not in lstm_tune("validate", experiment()).out
 
