@@ -1,6 +1,7 @@
 """A search space in Optuna's terms."""
 
 import itertools
+import math
 from typing import cast
 
 import optuna
@@ -59,6 +60,11 @@ def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> Value:
     return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
 
 
+def is_enumerable(space: Space) -> bool:
+    """Whether `grid` can list the space."""
+    return math.prod(dimension.size for dimension in space.values()) <= LARGEST_GRID
+
+
 def grid(space: Space) -> list[dict[str, Value]]:
     """Every configuration of a space whose dimensions are all finite, those that conditions make equal only once.
 
@@ -73,10 +79,8 @@ def grid(space: Space) -> list[dict[str, Value]]:
     if faults:
         raise InputError(faults)
     axes = [_values(dimension) for dimension in space.values()]
-    size = 1
-    for axis in axes:
-        size *= len(axis)
-    if size > LARGEST_GRID:
+    if not is_enumerable(space):
+        size = math.prod(len(axis) for axis in axes)
         problem = f"has {size:,} configurations; a grid may have {LARGEST_GRID:,}. Use sampler: tpe or fewer values"
         raise InputError.at("space", problem)
     found: dict[tuple[tuple[str, Value], ...], dict[str, Value]] = {}
@@ -91,8 +95,12 @@ def _values(dimension: Dimension) -> list[Value]:
         return [dimension.value]
     if isinstance(dimension, Choice):
         return list(dimension.values)
-    step = dimension.step or 1
-    return [dimension.low + i * step for i in range(int(dimension.size))]
+    return [_point(dimension, i) for i in range(int(dimension.size))]
+
+
+def _point(dimension: Range, i: int) -> float:
+    """A point of a range with a step; rounding errors do not carry the last one beyond the end."""
+    return min(dimension.low + i * (dimension.step or 1), dimension.high)
 
 
 def nearest(space: Space, wanted: dict[str, Value]) -> dict[str, Value]:
@@ -121,5 +129,5 @@ def clipped(dimension: Range, wanted: Value | None) -> Value:
     value = min(max(wanted, dimension.low), dimension.high)
     if dimension.step or dimension.is_integer:
         step = dimension.step or 1
-        value = dimension.low + round((value - dimension.low) / step) * step
+        value = _point(dimension, min(round((value - dimension.low) / step), int(dimension.size) - 1))
     return int(value) if dimension.is_integer else float(value)

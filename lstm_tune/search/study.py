@@ -13,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from lstm_tune.search.proposals import distribution, grid, is_conditional, nearest, searched, suggest
+from lstm_tune.search.proposals import distribution, grid, is_conditional, is_enumerable, nearest, searched, suggest
 from lstm_tune.search.samplers import build_sampler
 from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.events import TrialEnded
@@ -21,8 +21,12 @@ from lstm_tune.spec.hyperparameters import Hyperparameters, Value
 from lstm_tune.spec.space import Choice, Range, Space
 
 REJECTIONS = 200
-"""Proposals in a row that may be known or infeasible before the space counts as exhausted."""
+"""Proposals in a row that may be known or infeasible before an endless space counts as exhausted."""
 
+PATIENCE = 10
+"""Known proposals in a row before what a small space has left is tried in order."""
+
+Key = tuple[tuple[str, Value], ...]
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -72,29 +76,33 @@ class Study:
         first: Iterable[dict[str, Value]] = (),
     ) -> None:
         self._space = space
+        self._waiting = 0
+        self._left: dict[Key, dict[str, Value]] | None = None
         self._searched = searched(space)
         self._count_parameters = count_parameters
         self._parameters_at_most = parameters_at_most
         self._gap_at_most = gap_at_most
         self._live: dict[int, optuna.Trial] = {}
-        self._known: dict[tuple[tuple[str, Value], ...], int] = {}
+        self._known: dict[Key, int] = {}
         records = records or {}
         self._study = _new_study(
             journal, name, build_sampler(sampler, seed=seed + len(records), conditional=is_conditional(space))
         )
         for number in range(max(records, default=-1) + 1):
             self._add(records.get(number))
-        self._only_queue = sampler == "grid"  # its points are queued here; Optuna's own sampler knows no conditions
-        queue = grid(space) if self._only_queue else [nearest(space, wanted) for wanted in first]
-        self._queue = deque(queue)
+        self._is_grid = sampler == "grid"
+        if self._is_grid or is_enumerable(space):
+            every = {self._key(point): point for point in grid(space)}
+            self._left = {key: point for key, point in every.items() if key not in self._known}
+        self._queue = deque([] if self._is_grid else [nearest(space, wanted) for wanted in first])
 
     def propose(self) -> Proposal | None:
         """The next configuration that was not tried and may be tried; None when there seems to be none left."""
-        for _ in range(REJECTIONS + len(self._queue)):
-            self._enqueue_next()
-            if self._only_queue and not self._has_waiting():
+        for rejections in range(REJECTIONS + len(self._queue) + len(self._left or ())):
+            self._enqueue_next(rejections)
+            if not self._waiting and self._left is not None and not self._left:
                 return None
-            trial = self._study.ask()
+            trial = self._ask()
             hyperparameters = suggest(trial, self._space)
             if self._is_rejected(trial, hyperparameters):
                 continue
@@ -120,17 +128,31 @@ class Study:
             trial.set_constraint(name, excess)
         self._study.tell(trial, end.score if end.state == "complete" else None, STATES[end.state])
 
-    def _enqueue_next(self) -> None:
-        """Puts the next configuration of the queue that was not tried before the sampler's own."""
+    def _enqueue_next(self, rejections: int) -> None:
+        """Puts a wanted configuration before the sampler's own: of the queue, or one that a small space has left."""
+        if self._waiting:
+            return
         while self._queue:
             wanted = self._queue.popleft()
             if self._key(wanted) not in self._known:
-                self._study.enqueue_trial(dict(self._key(wanted)))
+                self._enqueue(wanted)
                 return
+        if self._left and (self._is_grid or rejections >= PATIENCE):
+            self._enqueue(next(iter(self._left.values())))
 
-    def _key(self, hyperparameters: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-        """What makes two configurations the same: the searched part, fixed values follow from it."""
-        return tuple((name, hyperparameters[name]) for name in self._searched if name in hyperparameters)
+    def _enqueue(self, wanted: Mapping[str, Value]) -> None:
+        self._study.enqueue_trial({name: wanted[name] for name in self._searched if name in wanted})
+        self._waiting += 1
+
+    def _ask(self) -> optuna.Trial:
+        """The next enqueued configuration, else the sampler's."""
+        self._waiting = max(0, self._waiting - 1)
+        return self._study.ask()
+
+    def _key(self, hyperparameters: Mapping[str, Value]) -> Key:
+        """What makes two configurations the same: the searched part, as fixed values follow from it, without noise."""
+        present = ((name, hyperparameters[name]) for name in self._searched if name in hyperparameters)
+        return tuple((name, float(f"{value:.12g}") if isinstance(value, float) else value) for name, value in present)
 
     def _excesses(self, end: TrialEnded) -> dict[str, float]:
         """Constraints in Optuna's form: above zero is infeasible."""
@@ -138,13 +160,13 @@ class Study:
             return {}
         return {"gap": end.gap - self._gap_at_most}
 
-    def _has_waiting(self) -> bool:
-        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
     def _is_rejected(self, trial: optuna.Trial, hyperparameters: dict[str, Value]) -> bool:
         """Settles a proposal that must not run: a known one like its twin, a too large one as infeasible."""
-        twin = self._known.get(self._key(hyperparameters))
-        if twin is not None:
+        key = self._key(hyperparameters)
+        twin = self._known.get(key)
+        if self._left is not None:
+            self._left.pop(key, None)
+        if twin not in (None, trial.number):
             frozen = self._study.get_trials(deepcopy=False)[twin]
             is_complete = frozen.state == TrialState.COMPLETE
             trial.set_user_attr("duplicate_of", twin)
@@ -164,11 +186,11 @@ class Study:
         if record is None:
             self._study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
             return
-        drawn = dict(self._key(record.hyperparameters))
-        if record.end is None:
-            self._study.enqueue_trial(drawn)
-            return
+        drawn = {name: record.hyperparameters[name] for name in self._searched if name in record.hyperparameters}
         self._known[self._key(record.hyperparameters)] = record.trial
+        if record.end is None:
+            self._enqueue(drawn)
+            return
         dimensions = {name: self._space[name] for name in drawn}
         trial = optuna.trial.create_trial(
             state=STATES[record.end.state],

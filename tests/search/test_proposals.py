@@ -1,0 +1,83 @@
+import optuna
+import pytest
+
+from lstm_tune.search.proposals import clipped, grid, is_conditional, nearest, suggest
+from lstm_tune.spec.errors import InputError
+from lstm_tune.spec.space import Choice, Condition, Fixed, Range
+
+ABOVE_16 = (Condition("units", "above", 16),)
+
+
+def drawn(space: dict, seed: int = 0, trials: int = 20) -> list[dict]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return [suggest(study.ask(), space) for _ in range(trials)]
+
+
+def test_suggest_draws_every_dimension_within_its_values() -> None:
+    space = {"units": Range(8, 16, step=4), "dropout": Range(0.0, 0.5), "depth": Choice((1, 2)), "window": Fixed(6)}
+    for values in drawn(space):
+        assert values["units"] in (8, 12, 16)
+        assert 0 <= values["dropout"] <= 0.5
+        assert values["depth"] in (1, 2)
+        assert values["window"] == 6
+
+
+def test_suggest_leaves_switched_off_hyperparameters_out() -> None:
+    space = {"units": Choice((8, 32)), "dropout": Range(0.0, 0.5, when=ABOVE_16)}
+    seen = drawn(space)
+    assert {("dropout" in values, values["units"]) for values in seen} == {(False, 8), (True, 32)}
+
+
+def test_only_searched_dimensions_make_a_space_conditional() -> None:
+    assert is_conditional({"units": Choice((8, 32)), "dropout": Range(0.0, 0.5, when=ABOVE_16)})
+    assert not is_conditional({"units": Choice((8, 32)), "dropout": Fixed(0.1, when=ABOVE_16)})
+
+
+def test_grid_holds_configurations_that_conditions_make_equal_once() -> None:
+    space = {"units": Choice((8, 32)), "dropout": Choice((0.1, 0.2), when=ABOVE_16)}
+    assert grid(space) == [{"units": 8}, {"units": 32, "dropout": 0.1}, {"units": 32, "dropout": 0.2}]
+
+
+def test_grid_takes_both_ends_of_a_stepped_range() -> None:
+    assert [point["dropout"] for point in grid({"dropout": Range(0.0, 0.4, step=0.2)})] == pytest.approx(
+        [0.0, 0.2, 0.4]
+    )
+    assert grid({"dropout": Range(0.0, 0.6, step=0.2)})[-1] == {"dropout": 0.6}
+    assert [point["units"] for point in grid({"units": Range(4, 6)})] == [4, 5, 6]
+
+
+def test_grid_names_every_range_it_cannot_enumerate() -> None:
+    with pytest.raises(InputError, match=r"space\.dropout.*\n.*space\.ema: .*add step: or write a list"):
+        grid({"dropout": Range(0.0, 0.5), "ema": Range(0.1, 0.9)})
+
+
+def test_grid_refuses_to_be_huge() -> None:
+    with pytest.raises(InputError, match=r"has 1,002,001 configurations; a grid may have 10,000"):
+        grid({"units": Range(0, 1000), "depth": Range(0, 1000)})
+
+
+def test_nearest_moves_a_configuration_into_the_space() -> None:
+    space = {"units": Range(8, 16), "depth": Choice((1, 2)), "dropout": Range(0.2, 0.6, step=0.2), "window": Fixed(6)}
+    wanted = {"units": 64, "depth": 7, "dropout": 0.35, "window": 24}
+    assert nearest(space, wanted) == {"units": 16, "depth": 1, "dropout": pytest.approx(0.4)}
+
+
+def test_nearest_keeps_conditions() -> None:
+    space = {"units": Choice((8, 32)), "dropout": Range(0.0, 0.5, when=ABOVE_16)}
+    assert nearest(space, {"units": 8, "dropout": 0.3}) == {"units": 8}
+    assert nearest(space, {"units": 32, "dropout": 0.3}) == {"units": 32, "dropout": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("dimension", "wanted", "expected"),
+    [
+        (Range(1e-4, 1e-2, log=True), None, 1e-3),
+        (Range(0.0, 1.0), True, 0.5),
+        (Range(0.0, 1.0), "adam", 0.5),
+        (Range(2, 9, step=3), 100, 8),
+        (Range(0.0, 1.0, step=0.4), 1.0, 0.8),
+        (Range(0.0, 1.0, step=0.6), 1.0, 0.6),
+    ],
+)
+def test_clipped_stays_on_the_range(dimension: Range, wanted: object, expected: float) -> None:
+    assert clipped(dimension, wanted) == pytest.approx(expected)
