@@ -5,13 +5,13 @@ The file is a run's only truth. Each line is one event: its kind, the seconds si
 
 import dataclasses
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from lstm_tune.spec.errors import InputError
+from lstm_tune.spec.paths import finite
 
 TrialState = Literal["complete", "pruned", "failed"]
 
@@ -195,12 +195,14 @@ class TestScored:
         score: the final model's.
         baselines: each baseline's, by name.
         steps: steps of the test part a series.
+        metrics: the final model's, by every metric that applies.
     """
 
     metric: str
     score: float
     baselines: dict[str, float]
     steps: int
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,7 @@ class Stamped:
     def to_json(self) -> str:
         """The event as one line of JSON, without the line end; NaN and infinities become null."""
         fields = {"event": _NAMES[type(self.event)], "at_s": round(self.at_s, 3), **dataclasses.asdict(self.event)}
-        return json.dumps(_finite(fields), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return json.dumps(finite(fields), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> "Stamped":
@@ -296,14 +298,6 @@ class Stamped:
         kind = KINDS[fields["event"]]
         known = {field.name for field in dataclasses.fields(kind)}
         return cls(float(fields["at_s"]), kind(**{name: value for name, value in fields.items() if name in known}))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_events(path: Path) -> Iterator[Stamped]:

@@ -1,8 +1,10 @@
 """Every file name of a run, in one place, and how files are written: under a temporary name, then renamed."""
 
 import json
+import math
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -113,7 +115,9 @@ def create_run(directory: Path, name: str, *, now: datetime) -> RunPaths:
             reason = error.strerror or str(error)
             problem = f"'{directory}' must be a folder this user may write to, found: {reason}. Choose another with --set output.directory=..."
             raise InputError.at("output.directory", problem) from None
-    raise InputError.at("output.directory", f"'{directory}' is not a folder. Choose another with --set output.directory=...")
+    raise InputError.at(
+        "output.directory", f"'{directory}' is not a folder. Choose another with --set output.directory=..."
+    )
 
 
 def open_run(root: Path | str) -> RunPaths:
@@ -124,7 +128,9 @@ def open_run(root: Path | str) -> RunPaths:
     """
     paths = RunPaths(Path(root).resolve())
     if not paths.events.is_file() or not paths.experiment.is_file():
-        problem = "is not a run: a run's folder holds experiment.yaml and events.ndjson. Runs are listed in the folder 'runs'"
+        problem = (
+            "is not a run: a run's folder holds experiment.yaml and events.ndjson. Runs are listed in the folder 'runs'"
+        )
         raise InputError.at(str(root), problem)
     return paths
 
@@ -151,5 +157,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as indented JSON, atomically."""
-    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Writes a value as indented JSON, atomically; NaN and infinities become null."""
+    write_atomically(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """A JSON value with null in place of NaN and infinities, which JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
