@@ -99,6 +99,17 @@ def test_state_is_a_copy() -> None:
     assert all(torch.equal(value, kept[name]) for name, value in before.items())
 
 
+def test_loaded_state_keeps_the_learning_rate_of_its_new_owner() -> None:
+    slow, fast = trainer(learning_rate=1e-7, ema=0.0), trainer(learning_rate=0.1, ema=0.0)
+    slow.train(3)
+    before = slope(slow)
+    fast.load_state(slow.state())
+    slow.train(5)
+    fast.train(5)
+    assert slope(slow) == pytest.approx(before, abs=1e-5)
+    assert abs(slope(fast) - before) > 0.1
+
+
 def test_state_before_the_first_step_can_be_loaded() -> None:
     one, other = trainer(), trainer(seed=4)
     other.load_state(one.state())
