@@ -1,10 +1,11 @@
 """Honest hyperparameter search for PyTorch LSTMs on small sequence data.
 
-    import lstm_tune
-
+Example:
+    ```python
     outcome = lstm_tune.run("search_spaces/air_passengers.yaml", overrides=["search.trials=10"])
     model = lstm_tune.load(outcome.bundle)
     forecast = model.predict(frame)
+    ```
 """
 
 from collections.abc import Callable, Mapping, Sequence

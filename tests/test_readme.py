@@ -24,9 +24,8 @@ def commands() -> list[list[str]]:
 
 
 def run(arguments: list[str], folder: Path) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
+    command = [sys.executable, *arguments]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, f"{shlex.join(arguments)}\n{result.stdout}\n{result.stderr}"
     return result.stdout
 
@@ -39,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_command_works_in_the_order_of_the_page(folder: Path) -> None:
     for command in commands():
-        arguments = ["lstm_tune", *command[1:]]
+        arguments = ["-m", "lstm_tune", *command[1:]]
         if command[1] == "run":
             arguments += [*SMALL, "--set", "search.trials=4"]
         newest = max((folder / "runs").glob("*"), default=folder, key=lambda path: path.stat().st_mtime)
@@ -50,8 +49,12 @@ def test_every_command_works_in_the_order_of_the_page(folder: Path) -> None:
 def test_the_python_example_works(folder: Path) -> None:
     (example,) = blocks("python")
     script = folder / "example.py"
-    script.write_text(example.replace('"search.time_limit=60s"', '"training.max_epochs=3"') + "\nprint(len(forecast))\n")
-    result = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    script.write_text(
+        example.replace('"search.time_limit=60s"', '"training.max_epochs=3"') + "\nprint(len(forecast))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, script], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "12"
 
@@ -59,7 +62,7 @@ def test_the_python_example_works(folder: Path) -> None:
 def test_the_experiment_of_the_page_is_valid(folder: Path) -> None:
     (example,) = blocks("yaml")
     (folder / "page.yaml").write_text(example)
-    assert "is valid" in run(["lstm_tune", "validate", "page.yaml"], folder)
+    assert "is valid" in run(["-m", "lstm_tune", "validate", "page.yaml"], folder)
 
 
 def test_ci_runs_the_test_command_of_the_page() -> None:

@@ -112,12 +112,13 @@ def create_run(directory: Path, name: str, *, now: datetime) -> RunPaths:
             if not directory.is_dir():
                 break
         except OSError as error:
-            reason = error.strerror or str(error)
-            problem = f"'{directory}' must be a folder this user may write to, found: {reason}. Choose another with --set output.directory=..."
-            raise InputError.at("output.directory", problem) from None
-    raise InputError.at(
-        "output.directory", f"'{directory}' is not a folder. Choose another with --set output.directory=..."
-    )
+            raise _unwritable(directory, error.strerror or str(error)) from None
+    raise _unwritable(directory, "a file of that name")
+
+
+def _unwritable(directory: Path, found: str) -> InputError:
+    problem = f"'{directory}' must be a folder this user may write to, found: {found}. Choose another one"
+    return InputError.at("output.directory", f"{problem}: --set output.directory=...")
 
 
 def open_run(root: Path | str) -> RunPaths:
