@@ -35,7 +35,6 @@ class Sequences:
         past_features: descriptions of the columns of `past`.
         known_features: descriptions of the columns of `known`.
         static_features: descriptions of the columns of `static`.
-        has_holes: whether an input may be NaN even far from a series' start.
     """
 
     starts: Integers
@@ -50,7 +49,6 @@ class Sequences:
     past_features: tuple[Feature, ...]
     known_features: tuple[Feature, ...]
     static_features: tuple[Feature, ...]
-    has_holes: bool
 
 
 def prepare(panel: Panel, *, missing: str) -> Sequences:
@@ -80,7 +78,6 @@ def prepare(panel: Panel, *, missing: str) -> Sequences:
         past_features=panel.past_features,
         known_features=panel.known_features,
         static_features=panel.static_features,
-        has_holes=missing == "mask" and bool(np.isnan(panel.target).any()),
     )
 
 

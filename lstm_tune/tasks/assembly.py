@@ -83,7 +83,7 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
             season=season,
             positive=positive,
         )
-    _check_space(space, panel=panel, split=split, positive=positive, gap=experiment.validation.gap)
+    _check_space(space, split=split, positive=positive)
     largest = int(_corners(space, "window")[1])
     design = Design(
         horizon=experiment.task.horizon,
@@ -131,7 +131,7 @@ def corner(space: dict[str, Dimension], *, largest: bool) -> dict[str, Value]:
     return values
 
 
-def _check_space(space: dict[str, Dimension], *, panel: Panel, split: Split, positive: bool, gap: int) -> None:
+def _check_space(space: dict[str, Dimension], *, split: Split, positive: bool) -> None:
     faults: list[Fault] = []
     longest = int(split.folds[0].train_ends.max())
     smallest_window = int(_corners(space, "window")[0])
