@@ -110,6 +110,7 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         write_json(temporary / PREPROCESSING, asdict(bundle.preprocessing))
         weights = {name: value.contiguous() for name, value in bundle.network.members.state_dict().items()}
         save_file(weights, temporary / WEIGHTS)
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors gives files to their owner alone
         temporary.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)
