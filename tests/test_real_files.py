@@ -23,5 +23,5 @@ def test_a_guessed_experiment_can_be_searched(path: Path, tmp_path: Path) -> Non
     prepared = assemble(load_experiment(file), folder=tmp_path)
     for problem in prepared.task.problems(corner(prepared.space, largest=True)):
         assert problem.examples > 0
-    score, _ = score_baseline(prepared.task, "last value")
+    score = score_baseline(prepared.task, "last value").score
     assert math.isfinite(score)

@@ -47,7 +47,7 @@ from lstm_tune.spec.loading import dump_experiment, load_experiment
 from lstm_tune.spec.paths import RunPaths, create_run, open_run, write_atomically, write_json
 from lstm_tune.spec.space import Space, as_raw
 from lstm_tune.tasks.assembly import Prepared, assemble
-from lstm_tune.tasks.baselines import baseline_names, score_baseline, score_baseline_on_test
+from lstm_tune.tasks.baselines import offer_statistical, quick_names, score_baseline, score_baseline_on_test
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.tasks.metrics import applicable
 from lstm_tune.training.fold import Portions
@@ -55,6 +55,9 @@ from lstm_tune.training.refit import refit, refit_steps
 
 WARM_STARTS = 8
 """Configurations taken over from an earlier run."""
+
+STATISTICAL_S, STATISTICAL_SHARE = 60.0, 0.1
+"""Seconds for all statistical baselines together, and the share of the time limit that they may take at most."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,7 @@ class _Process:
         self._announce(slot)
         if self._search(slot, first):
             return Outcome(self._paths.root, interrupted=True)
+        self._score_statistical()
         choice = choose(self._records.values())
         assert choice.end.score is not None
         self._record(WinnerChosen(choice.end.trial, choice.end.score, choice.reason))
@@ -256,11 +260,30 @@ class _Process:
         if not resumed:
             for warning in self._prepared.warnings:
                 self._record(Warned(warning))
-        events = [stamped.event for stamped in self._record.history]
-        scored = {event.name for event in events if isinstance(event, BaselineScored)}
-        for name in baseline_names(self._task.design.season):
-            if name not in scored:
-                self._record(BaselineScored(name, *score_baseline(self._task, name)))
+        self._score_baselines(quick_names(self._task.design.season))
+
+    def _score_statistical(self) -> None:
+        """The baselines that fit a model for each forecast; after the search, whose processors they would take."""
+        limit_s = self._experiment.search.time_limit
+        budget_s = STATISTICAL_S if limit_s is None else min(STATISTICAL_S, STATISTICAL_SHARE * limit_s)
+        offer = offer_statistical(self._task, budget_s=budget_s)
+        for reason in offer.reasons:
+            self._record(Warned(reason))
+        self._score_baselines(offer.names)
+
+    def _score_baselines(self, names: Sequence[str]) -> None:
+        """Scores the baselines that no earlier process of this run has scored."""
+        already = self._scored_baselines()
+        for name in names:
+            if name not in already:
+                scored = score_baseline(self._task, name)
+                self._record(BaselineScored(name, scored.score, scored.standard_error))
+                if scored.remark:
+                    self._record(Warned(scored.remark))
+
+    def _scored_baselines(self) -> list[str]:
+        events = (stamped.event for stamped in read_events(self._paths.events))
+        return list(dict.fromkeys(event.name for event in events if isinstance(event, BaselineScored)))
 
     def _search(self, slot: Slot, first: list[dict[str, Value]]) -> bool:
         """Runs what is left of the budget; whether the user interrupted it."""
@@ -398,8 +421,8 @@ class _Process:
             return None
         metrics = self._measure(hyperparameters, network)
         score = metrics[self._task.metric]
-        names = baseline_names(self._task.design.season)
-        baselines = {name: score_baseline_on_test(self._task, name) for name in names}
+        names = self._scored_baselines()
+        baselines = {name: score_baseline_on_test(self._task, name).score for name in names}
         event = TestScored(self._task.metric, score, baselines, steps, metrics)
         looks = json.loads(self._paths.test_ledger.read_text()) if self._paths.test_ledger.exists() else []
         look = {
