@@ -1,5 +1,6 @@
 """Ray itself: started quietly, asked what it has, shut down."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -8,7 +9,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,8 +26,12 @@ QUIET = {
 }
 """What Ray and Tune read at import: no usage report, no files a trial, no snapshots (events are the truth)."""
 
-WORKERS = {"PYTHONWARNINGS": "ignore", "RAY_preload_python_modules": "torch"}
-"""What the processes of a local Ray inherit: workers import torch while the driver prepares the search."""
+WORKERS = {
+    "PYTHONWARNINGS": "ignore",
+    "RAY_preload_python_modules": "lstm_tune.search.trainable,torch._dynamo",
+}
+"""What the processes of a local Ray inherit. Workers import while the driver prepares the search; torch's optimizers
+import `torch._dynamo` at their first step, which is half of the three seconds of CPU time."""
 
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
@@ -67,15 +72,14 @@ def local_ray(logs: Path) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    folder = Path(tempfile.mkdtemp(prefix="lstm-tune-", dir=_short_folder()))
-    try:
-        with _own_sigterm():
-            _start(folder)
-        yield
-    finally:
-        ray.shutdown()
-        _keep_output(folder, logs)
-        shutil.rmtree(folder, ignore_errors=True)
+    with _folder() as folder:
+        try:
+            with _own_sigterm():
+                _start(folder)
+            yield
+        finally:
+            ray.shutdown()
+            _keep_output(folder, logs)
 
 
 def _start(folder: Path) -> None:
@@ -91,9 +95,25 @@ def _start(folder: Path) -> None:
         )
 
 
-def _short_folder() -> str:
-    """Where Ray's folder goes: the paths of its sockets may have 107 characters, which other places can exceed."""
-    return os.environ.get("RAY_TMPDIR") or ("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for Ray's files, gone at the end; those that killed processes left go too.
+
+    Its path is short, as the paths of sockets may have 107 characters. Its owner holds a lock in it.
+    """
+    parent = Path(os.environ.get("RAY_TMPDIR") or ("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()))
+    for left in parent.glob("lstm-tune-*/lock"):
+        with suppress(OSError), left.open() as lock:  # held by its owner, or another user's
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="lstm-tune-", dir=parent))
+    try:
+        with (folder / "unlocked").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / "unlocked").rename(folder / "lock")
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _keep_output(folder: Path, logs: Path) -> None:

@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from lstm_tune.search.study import Study
 from lstm_tune.search.trainable import TrialSettings
 from lstm_tune.search.tuning import Search, tune_trials
 from lstm_tune.selection.choice import Choice, choose
+from lstm_tune.selection.losses import Blocks, LossStore
 from lstm_tune.selection.records import TrialRecord, trial_records
 from lstm_tune.selection.tables import write_tables
 from lstm_tune.spec.errors import DivergedError, Fault, InputError, LstmTuneError
@@ -55,6 +57,9 @@ from lstm_tune.training.refit import refit, refit_steps
 
 WARM_STARTS = 8
 """Configurations taken over from an earlier run."""
+
+SHORT_REFIT_S = 20.0
+"""Training below this is done by the driving process; a Ray worker needs four seconds and more to import torch."""
 
 STATISTICAL_S, STATISTICAL_SHARE = 60.0, 0.1
 """Seconds for all statistical baselines together, and the share of the time limit that they may take at most."""
@@ -204,6 +209,7 @@ class _Process:
         self._record = record
         self._records: dict[int, TrialRecord] = trial_records(record.history)
         self._portions = _portions(run.experiment)
+        self._losses = LossStore(run.paths, Blocks(*self._task.blocks()))
 
     def go(self, first: list[dict[str, Value]]) -> Outcome:
         """Everything, in order; an error or an interruption is recorded before it leaves."""
@@ -337,6 +343,7 @@ class _Process:
                 budget=search.trials - ended,
                 gap_at_most=gap_at_most,
                 scratch=self._paths.scratch,
+                keep_losses=self._losses.keep,
                 log_failure=lambda trial, text: write_atomically(self._paths.trial_log(trial), text),
             ),
             self._record,
@@ -353,27 +360,49 @@ class _Process:
         return count_slots(slot, at_most=at_most)
 
     def _refit(self, hyperparameters: Hyperparameters, choice: Choice, slot: Slot) -> list[dict[str, Tensor]]:
-        """The final networks, trained side by side, each from a seed that no trial used."""
+        """The final networks, each from a seed that no trial used."""
         epochs, total = max(choice.end.best_epoch, 1), self._experiment.output.seeds
         steps = refit_steps(self._task, hyperparameters, self._portions, epochs=epochs)
-        task = ray.put(self._task)
-        train = ray.remote(num_cpus=slot.cpus, num_gpus=slot.gpus)(_refit_remotely)
+        train = partial(
+            _train_member,
+            hyperparameters=dict(hyperparameters),
+            portions=self._portions,
+            steps=steps,
+            threads=slot.threads,
+        )
         seeds = [_refit_seed(self._experiment.search.seed, member) for member in range(total)]
-        pending = [
-            train.remote(task, dict(hyperparameters), self._portions, steps, seed, slot.threads) for seed in seeds
-        ]
+        is_short = choice.end.seconds * total < SHORT_REFIT_S and not slot.gpus
+        try:
+            return self._train_here(train, seeds) if is_short else self._train_remotely(train, seeds, slot)
+        except DivergedError as error:
+            problem = f"The final training of trial {choice.end.trial} failed: {error}"
+            raise DivergedError(f"{problem}. Search smaller values of learning_rate") from None
+
+    def _train_here(self, train: Callable[..., dict[str, Tensor]], seeds: list[int]) -> list[dict[str, Tensor]]:
+        """One after the other in this process, which has everything loaded."""
+        members: list[dict[str, Tensor]] = []
+        for done, seed in enumerate(seeds):
+            self._record(RefitReported(done, len(seeds)))
+            members.append(train(self._task, seed))
+        self._record(RefitReported(len(seeds), len(seeds)))
+        return members
+
+    def _train_remotely(
+        self, train: Callable[..., dict[str, Tensor]], seeds: list[int], slot: Slot
+    ) -> list[dict[str, Tensor]]:
+        """Side by side in Ray workers."""
+        task = ray.put(self._task)
+        member = ray.remote(num_cpus=slot.cpus, num_gpus=slot.gpus)(lambda task, seed: train(task, seed))
+        pending = [member.remote(task, seed) for seed in seeds]
         waiting = list(pending)
-        self._record(RefitReported(0, total))
+        self._record(RefitReported(0, len(seeds)))
         while waiting:
             _, waiting = ray.wait(waiting)
-            self._record(RefitReported(total - len(waiting), total))
+            self._record(RefitReported(len(seeds) - len(waiting), len(seeds)))
         try:
-            return ray.get(pending)  # type: ignore[no-any-return]
+            return list(ray.get(pending))
         except ray.exceptions.RayTaskError as error:
-            if not isinstance(error.cause, DivergedError):
-                raise
-            problem = f"The final training of trial {choice.end.trial} failed: {error.cause}"
-            raise DivergedError(f"{problem}. Search smaller values of learning_rate") from None
+            raise error.cause if isinstance(error.cause, DivergedError) else error from None
 
     def _finish(self, hyperparameters: Hyperparameters, choice: Choice, members: list[dict[str, Tensor]]) -> Outcome:
         panel, experiment = self._prepared.panel, self._experiment
@@ -450,16 +479,28 @@ class _Process:
         return self._task.parameters(completed(hyperparameters, task=self._experiment.task.kind))
 
     def _write_tables(self) -> None:
-        write_tables(self._paths, trial_records(read_events(self._paths.events)))
+        records = trial_records(read_events(self._paths.events))
+        write_tables(self._paths, records)
+        self._losses.write_table(records)
 
 
-def _refit_remotely(
-    task: ForecastTask, hyperparameters: dict[str, Value], portions: Portions, steps: int, seed: int, threads: int
+def _train_member(
+    task: ForecastTask,
+    seed: int,
+    *,
+    hyperparameters: dict[str, Value],
+    portions: Portions,
+    steps: int,
+    threads: int,
 ) -> dict[str, Tensor]:
+    """One final network, on the device of the process it runs in; the number of threads is put back."""
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     device = torch.device("cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu")
-    weights, _ = refit(task, hyperparameters, portions, steps=steps, seed=seed, device=device)
-    return weights
+    try:
+        return refit(task, hyperparameters, portions, steps=steps, seed=seed, device=device)[0]
+    finally:
+        torch.set_num_threads(before)
 
 
 def _refit_seed(seed: int, member: int) -> int:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from ray.tune.search import Searcher
 
 from lstm_tune.search.stopping import StopRule
@@ -22,6 +24,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         budget: trials that may still be started.
         largest_live: trials that may run at once.
         log_failure: keeps the traceback of a failed trial (number, text).
+        keep_losses: keeps the out-of-fold losses of a complete trial (number, float64 [2, B]).
         gap_at_most: constraint on the generalisation gap, or None.
     """
 
@@ -34,6 +37,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         budget: int,
         largest_live: int,
         log_failure: Callable[[int, str], None],
+        keep_losses: Callable[[int, NDArray[np.float64]], None],
         gap_at_most: float | None = None,
     ) -> None:
         super().__init__(metric="best_score", mode="min")
@@ -43,6 +47,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._budget = budget
         self._largest_live = largest_live
         self._log_failure = log_failure
+        self._keep_losses = keep_losses
         self._gap_at_most = gap_at_most
         self._proposals: dict[str, Proposal] = {}
         self._last: dict[str, Report] = {}
@@ -79,6 +84,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._take(trial_id, report)
         if report.traceback:
             self._log_failure(self._proposals[trial_id].trial, report.traceback)
+        if report.losses is not None:
+            self._keep_losses(self._proposals[trial_id].trial, report.losses)
         self._end(trial_id, report.outcome or "pruned", report.reason or f"stopped early at epoch {report.epoch}")
 
     def close(self) -> None:

@@ -4,17 +4,20 @@ import json
 import socket
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import ray
 import torch
+from numpy.typing import NDArray
 from ray import tune
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lstm_tune.models.problem import Task
+from lstm_tune.models.problem import Tally, Task
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.training.fold import Portions
@@ -62,6 +65,8 @@ class Report:
         outcome: complete or failed when the trial is over, else None.
         reason: why it is over, in words.
         traceback: of an unexpected error.
+        losses: of a complete trial, the metric's sums and counts of every validation block at the best epoch, float64
+            [2, B], the folds one after the other.
     """
 
     hyperparameters: dict[str, Any]
@@ -74,6 +79,7 @@ class Report:
     outcome: Literal["complete", "failed"] | None = None
     reason: str = ""
     traceback: str = ""
+    losses: NDArray[np.float64] | None = None
 
 
 class LstmTrainable(tune.Trainable):  # type: ignore[misc]
@@ -176,7 +182,14 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
             outcome,
             reason,
             trace,
+            _losses(self._lockstep.best_tallies) if self._lockstep and outcome == "complete" else None,
         )
         self._curve = []
         score = best.score if best else float("inf")
         return {"epoch": epoch, "best_score": score, "report": report, "done": outcome is not None}
+
+
+def _losses(tallies: Sequence[Tally]) -> NDArray[np.float64]:
+    """Sums and counts of all folds, [2, B]."""
+    pairs = ([tally.sums for tally in tallies], [tally.counts for tally in tallies])
+    return torch.stack([torch.cat(parts) for parts in pairs]).numpy()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy as np
+from numpy.typing import NDArray
 from ray import tune
 from ray.tune import CheckpointConfig, Stopper
 
@@ -37,6 +39,7 @@ class Search:
         gap_at_most: constraint on the generalisation gap, or None.
         scratch: where Tune may write; removed by the caller.
         log_failure: keeps the traceback of a failed trial.
+        keep_losses: keeps the out-of-fold losses of a complete trial.
     """
 
     task: ForecastTask
@@ -50,6 +53,7 @@ class Search:
     gap_at_most: float | None
     scratch: Path
     log_failure: Callable[[int, str], None]
+    keep_losses: Callable[[int, NDArray[np.float64]], None]
 
 
 def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule) -> None:
@@ -67,6 +71,7 @@ def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule)
         budget=search.budget,
         largest_live=search.largest_live,
         log_failure=search.log_failure,
+        keep_losses=search.keep_losses,
         gap_at_most=search.gap_at_most,
     )
     trainable = tune.with_parameters(LstmTrainable, task=search.task, settings=search.settings)

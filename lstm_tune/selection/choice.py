@@ -46,6 +46,6 @@ def choose(records: Iterable[TrialRecord]) -> Choice:
 
 
 def _nothing_scored(ends: list[TrialEnded]) -> str:
-    if not ends:
-        return "No trial ended before the search did. Give it more time: --set search.time_limit=..."
+    if all(end.state == "pruned" for end in ends):
+        return "No trial reported a score before the search ended. Give it more time: --set search.time_limit=..."
     return f"None of {len(ends)} trials reached a score. The first one's reason: {ends[0].reason}"

@@ -19,6 +19,7 @@ RAW = {
     "search": {"trials": 4, "seed": 1, "metric": "mae"},
     "space": {"units": {"low": 4, "high": 8}, "learning_rate": LEARNING_RATES, "window": 6},
     "training": {"max_epochs": 4, "patience_epochs": 4},
+    "resources": {"max_concurrent": 2},
     "output": {"seeds": 1},
 }
 
