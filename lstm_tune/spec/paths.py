@@ -54,6 +54,16 @@ class RunPaths:
         return self.root / "curves.parquet"
 
     @property
+    def out_of_fold(self) -> Path:
+        """One row a complete trial and validation block."""
+        return self.root / "out_of_fold.parquet"
+
+    @property
+    def loss_parts(self) -> Path:
+        """The same of single trials, until the search ends."""
+        return self.root / ".out_of_fold"
+
+    @property
     def bundle(self) -> Path:
         """The exported model."""
         return self.root / "best"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_tune.data.folds import Fold, Split
-from lstm_tune.data.panel import category_counts
+from lstm_tune.data.panel import Integers, category_counts
 from lstm_tune.data.scaling import ColumnStatistics, fit_statistics, seasonal_errors, training_rows
 from lstm_tune.data.sequences import (
     Batch,
@@ -144,6 +144,14 @@ class ForecastTask:
     def final_problem(self, hyperparameters: Hyperparameters) -> ForecastProblem:
         """All development rows to learn from, the test part to be judged by."""
         return self._problem(self.split.test, hyperparameters)
+
+    def blocks(self) -> tuple[Integers, Integers, Integers]:
+        """Fold, series and first target step of every validation forecast, in the order of the folds' tallies."""
+        examples = [validation_examples(self.sequences, fold, horizon=self.design.horizon) for fold in self.split.folds]
+        folds = np.repeat(np.arange(len(examples)), [len(part) for part in examples])
+        series = np.concatenate([part.series for part in examples])
+        steps = np.concatenate([part.origins - part.firsts for part in examples])
+        return folds, series, steps
 
     def score(self, tally: Tally) -> float:
         """The metric of pooled sums and counts."""

@@ -6,7 +6,9 @@ Shape letters: E forecasts, h horizon, Y targets, Q quantiles.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,13 +44,13 @@ class Metric:
     Attributes:
         terms: numerator and denominator of each element, both [E, h, Y]. An element whose denominator is NaN does not
             count; a NaN in a forecast never takes an element out, it makes the score NaN.
-        finish: what is done with the ratio of their sums.
+        finish: what is done with the ratio of their sums, elementwise on an array.
         scale_power: 1 or 2: which seasonal error `Judged.scale` must hold.
         description: one line.
     """
 
     terms: Terms
-    finish: Callable[[float], float]
+    finish: Callable[[Any], Any]
     description: str
     scale_power: int = 1
 
@@ -103,10 +105,10 @@ FORECAST_METRICS: dict[str, Metric] = {
     ),
     "smape": Metric(_smape, lambda ratio: 100 * ratio, "symmetric mean absolute percentage error, 0 to 200"),
     "mae": Metric(lambda judged: (_absolute(judged), _ones(judged)), _same, "mean absolute error"),
-    "rmse": Metric(lambda judged: (_squared(judged), _ones(judged)), math.sqrt, "root mean squared error"),
+    "rmse": Metric(lambda judged: (_squared(judged), _ones(judged)), np.sqrt, "root mean squared error"),
     "rmsse": Metric(
         lambda judged: (_squared(judged) / judged.scale, _scalable(judged)),
-        math.sqrt,
+        np.sqrt,
         "root of the mean squared error over the in-sample seasonal naive's, pooled over the series",
         scale_power=2,
     ),
@@ -134,4 +136,4 @@ def ratio(metric: Metric, sums: Tensor, counts: Tensor) -> float:
         counts: float64 [E].
     """
     total = float(counts.sum())
-    return metric.finish(float(sums.sum()) / total) if total > 0 else math.nan
+    return float(metric.finish(float(sums.sum()) / total)) if total > 0 else math.nan

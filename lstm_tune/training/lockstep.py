@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import torch
 from torch import Tensor
 
-from lstm_tune.models.problem import Part, Task
+from lstm_tune.models.problem import Tally, Task
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.training.fold import FoldTrainer, Portions, below
@@ -89,6 +89,7 @@ class Lockstep:
         self.epoch = 0
         self.best: EpochResult | None = None
         self.best_weights: list[dict[str, Tensor]] = []
+        self.best_tallies: list[Tally] = []
 
     @property
     def is_done(self) -> bool:
@@ -108,23 +109,24 @@ class Lockstep:
     def _epoch(self) -> EpochResult:
         for fold in self._folds:
             fold.train(fold.steps_per_epoch)
-        result = EpochResult(self.epoch + 1, self._scores("validation"), self._scores("training"))
+        tallies = [fold.tally("validation") for fold in self._folds]
+        train_scores = tuple(self._task.score(fold.tally("training")) for fold in self._folds)
+        result = EpochResult(self.epoch + 1, tuple(map(self._task.score, tallies)), train_scores)
         if not all(math.isfinite(score) for score in result.fold_scores):
             raise DivergedError(f"the validation score became {result.score} in epoch {result.epoch}")
         self.epoch = result.epoch
         if self.best is None or result.score < self.best.score:
             self.best = result
             self.best_weights = [fold.weights() for fold in self._folds]
+            self.best_tallies = tallies
         return result
-
-    def _scores(self, part: Part) -> tuple[float, ...]:
-        return tuple(self._task.score(fold.tally(part)) for fold in self._folds)
 
     def state(self) -> dict[str, Tensor]:
         """Everything needed to go on later, as named tensors (`best_weights` left out when there are none)."""
         state = {f"{k}.{name}": value for k, fold in enumerate(self._folds) for name, value in fold.state().items()}
-        for k, weights in enumerate(self.best_weights):
+        for k, (weights, tally) in enumerate(zip(self.best_weights, self.best_tallies, strict=True)):
             state |= {f"best.{k}.{name}": value for name, value in weights.items()}
+            state |= {f"tally.{k}.sums": tally.sums, f"tally.{k}.counts": tally.counts}
         if self.best:
             scores = [self.best.fold_scores, self.best.train_scores]
             state |= {
@@ -138,8 +140,10 @@ class Lockstep:
         self.epoch = int(state["epoch"])
         for k, fold in enumerate(self._folds):
             fold.load_state(below(f"{k}.", state))
-        self.best, self.best_weights = None, []
+        self.best, self.best_weights, self.best_tallies = None, [], []
         if "best_scores" in state:
             fold_scores, train_scores = (tuple(row) for row in state["best_scores"].tolist())
             self.best = EpochResult(int(state["best_epoch"]), fold_scores, train_scores)
             self.best_weights = [below(f"best.{k}.", state) for k in range(len(self._folds))]
+            tallies = (below(f"tally.{k}.", state) for k in range(len(self._folds)))
+            self.best_tallies = [Tally(tally["sums"], tally["counts"]) for tally in tallies]
