@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy as np
 from numpy.typing import NDArray
 from ray import tune
 from ray.tune import CheckpointConfig, Stopper
