@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_tune.bundle.predict import Model
-    from lstm_tune.search.runner import Outcome
+    from lstm_tune.search.final import Outcome
     from lstm_tune.spec.events import Stamped
 
 __version__ = "0.1.0"

@@ -9,6 +9,7 @@ from lstm_tune.display.formats import finite
 from lstm_tune.spec.events import (
     BaselineScored,
     BundleWritten,
+    FinalistsReported,
     RefitReported,
     RunEnded,
     RunStarted,
@@ -18,8 +19,20 @@ from lstm_tune.spec.events import (
     TrialEnded,
     TrialReported,
     TrialStarted,
+    VerdictReached,
     Warned,
     WinnerChosen,
+)
+
+_Note = (
+    SearchEnded
+    | WinnerChosen
+    | FinalistsReported
+    | RefitReported
+    | TestScored
+    | VerdictReached
+    | BundleWritten
+    | Warned
 )
 
 State = Literal["running", "interrupted", "complete", "pruned", "failed"]
@@ -105,8 +118,10 @@ class Board:
         last_failure: the last trial that failed, or None.
         search_end: why the search ended, or None while it goes on.
         winner: the chosen trial, or None.
+        finalists: finalists repeated so far, or None.
         refit: networks of the final model trained so far, or None.
         test: scores on the test part, or None.
+        verdict: what the numbers add up to, or None.
         bundle: directory of the exported model, or None.
         warnings: all of them, oldest first.
         end: how the run ended, or None while it goes on.
@@ -125,8 +140,10 @@ class Board:
     last_failure: TrialEnded | None = None
     search_end: SearchEnded | None = None
     winner: WinnerChosen | None = None
+    finalists: FinalistsReported | None = None
     refit: RefitReported | None = None
     test: TestScored | None = None
+    verdict: VerdictReached | None = None
     bundle: str | None = None
     warnings: list[str] = field(default_factory=list)
     end: RunEnded | None = None
@@ -179,14 +196,18 @@ class Board:
             case event:
                 self._note(event)
 
-    def _note(self, event: SearchEnded | WinnerChosen | RefitReported | TestScored | BundleWritten | Warned) -> None:
+    def _note(self, event: _Note) -> None:
         match event:
             case SearchEnded():
                 self.search_end = event
             case WinnerChosen():
                 self.winner = event
+            case FinalistsReported():
+                self.finalists = event
             case RefitReported():
                 self.refit = event
+            case VerdictReached():
+                self.verdict = event
             case TestScored():
                 self.test = event
             case BundleWritten():
@@ -197,7 +218,7 @@ class Board:
     def _begin(self, event: RunStarted) -> None:
         self._interrupt()
         self.header = event
-        self.search_end = self.winner = self.refit = self.end = None
+        self.search_end = self.finalists = self.winner = self.refit = self.verdict = self.end = None
 
     def _finish(self, event: RunEnded) -> None:
         self._interrupt()

@@ -120,6 +120,9 @@ def _results(board: Board) -> list[tuple[str, str, Style]]:
     notes = []
     if board.search_end is not None:
         notes.append(("search", board.search_end.reason, DIM))
+    if board.finalists is not None:
+        repeated = f"{board.finalists.done} of {board.finalists.total} repeated with fresh seeds"
+        notes.append(("finalists", repeated, DIM))
     if board.winner is not None:
         score = formats.score(board.winner.score, score_places(board))
         notes.append(("winner", f"#{board.winner.trial}, {score}: {board.winner.reason}", ACCENT))
@@ -127,6 +130,9 @@ def _results(board: Board) -> list[tuple[str, str, Style]]:
         notes.append(("refit", f"{board.refit.done} of {board.refit.total} networks trained", DIM))
     if board.test is not None:
         notes.append(("test", _test(board, board.test), ACCENT))
+    if board.verdict is not None:
+        advice, *reasons = board.verdict.sentences
+        notes += [("verdict", advice, ACCENT), *(("", reason, PLAIN) for reason in reasons)]
     if board.bundle is not None:
         notes.append(("model", board.bundle, ACCENT))
     return notes

@@ -7,6 +7,7 @@ from lstm_tune.spec.events import (
     BaselineScored,
     BundleWritten,
     Event,
+    FinalistsReported,
     RefitReported,
     RunEnded,
     RunStarted,
@@ -15,6 +16,7 @@ from lstm_tune.spec.events import (
     TrialEnded,
     TrialReported,
     TrialStarted,
+    VerdictReached,
     Warned,
     WinnerChosen,
 )
@@ -72,13 +74,16 @@ def _sentence(event: Event, board: Board) -> str | None:
             return f"trial {event.trial} failed: {event.reason}" if event.state == "failed" else None
         case Warned():
             return f"warning: {event.message}"
-        case TrialStarted() | TrialReported() | RefitReported():
+        case TrialStarted() | TrialReported() | FinalistsReported() | RefitReported():
             return None
-        case SearchEnded() | WinnerChosen() | TestScored() | BundleWritten() | RunEnded():
+        case SearchEnded() | WinnerChosen() | TestScored() | VerdictReached() | BundleWritten() | RunEnded():
             return _result(event, board)
 
 
-def _result(event: SearchEnded | WinnerChosen | TestScored | BundleWritten | RunEnded, board: Board) -> str:
+_Result = SearchEnded | WinnerChosen | TestScored | VerdictReached | BundleWritten | RunEnded
+
+
+def _result(event: _Result, board: Board) -> str:
     match event:
         case SearchEnded():
             return f"search ended: {event.reason}"
@@ -87,6 +92,8 @@ def _result(event: SearchEnded | WinnerChosen | TestScored | BundleWritten | Run
         case TestScored():
             others = "".join(f"; {name} {_score(board, score)}" for name, score in event.baselines.items())
             return f"test: {event.metric} {_score(board, event.score)} on the last {event.steps} steps{others}"
+        case VerdictReached():
+            return f"verdict: {' '.join(event.sentences)}"
         case BundleWritten():
             return f"model: {event.path}"
         case RunEnded():

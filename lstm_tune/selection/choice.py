@@ -1,10 +1,14 @@
 """Which trial's configuration becomes the final model."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from lstm_tune.selection.out_of_fold import Finish, Integers, OutOfFold
 from lstm_tune.selection.records import TrialRecord
-from lstm_tune.spec.errors import SearchFailedError
+from lstm_tune.selection.rules import Rule, Selected, best_mean, one_standard_error, one_standard_error_rule, smallest
+from lstm_tune.spec.errors import SearchFailedError, lookup
 from lstm_tune.spec.events import TrialEnded
 
 
@@ -21,10 +25,10 @@ class Choice:
     reason: str
 
 
-def choose(records: Iterable[TrialRecord]) -> Choice:
-    """The trial with the best fold mean among those that ran to their end and keep the constraints.
+def candidates(records: Iterable[TrialRecord]) -> list[TrialEnded]:
+    """The trials that may be chosen, the best fold mean first, the smaller of equals before the larger.
 
-    Where none did, the best of those that were stopped early; a failed trial never.
+    They ran to their end and keep the constraints. Where none did, those that were stopped early; a failed trial never.
 
     Raises:
         SearchFailedError: no trial has a score, or none keeps the constraints.
@@ -40,9 +44,55 @@ def choose(records: Iterable[TrialRecord]) -> Choice:
             f"No trial keeps the constraints ({'; '.join(kinds[:3])}). Loosen constraints: in the file"
         )
     complete = [end for end in allowed if end.state == "complete"]
-    best = min(complete or allowed, key=lambda end: (end.score, end.parameters))
-    rule = "best fold mean" if complete else "best fold mean of the trials stopped early, as none ran to its end"
-    return Choice(best, rule)
+    return sorted(complete or allowed, key=lambda end: (end.score, end.parameters))
+
+
+@dataclass(frozen=True)
+class ChoiceRule:
+    """How one of several trials is chosen.
+
+    Attributes:
+        select: (losses, parameters [N], finish) -> the chosen row and why.
+        resampled: likewise -> the same rule for many resamples of the losses at once.
+    """
+
+    select: Callable[[OutOfFold, Integers, Finish], Selected]
+    resampled: Callable[[OutOfFold, Integers, Finish], Rule]
+
+
+RULES: dict[str, ChoiceRule] = {
+    "one-se": ChoiceRule(
+        lambda losses, parameters, finish: one_standard_error(losses, parameters, finish=finish),
+        lambda losses, parameters, finish: one_standard_error_rule(losses, parameters, finish=finish),
+    ),
+    "best": ChoiceRule(
+        lambda losses, parameters, finish: best_mean(losses, finish=finish), lambda losses, parameters, finish: smallest
+    ),
+}
+"""Name to rule."""
+
+
+def choose(ends: Sequence[TrialEnded], losses: OutOfFold, *, rule: str, finish: Finish) -> Choice:
+    """The winner among candidates.
+
+    Args:
+        ends: candidates, the best first.
+        losses: their out-of-fold losses; without a row for any of them the best fold mean wins.
+        rule: a key of `RULES`.
+        finish: what the metric does with a fold's ratio.
+    """
+    if not len(losses.trials):
+        early = ", stopped early, as no trial ran to its end" if ends[0].state == "pruned" else ""
+        return Choice(ends[0], f"the best fold mean{early}")
+    chosen = lookup(RULES, rule, what="rule of choice", where="output.choice")
+    selected = chosen.select(losses, parameters_of(losses, ends), finish)
+    return Choice(next(end for end in ends if end.trial == selected.trial), selected.reason)
+
+
+def parameters_of(losses: OutOfFold, ends: Sequence[TrialEnded]) -> Integers:
+    """Free parameters of each of the losses' trials, int64 [N]."""
+    parameters = {end.trial: end.parameters for end in ends}
+    return np.array([parameters[trial] for trial in losses.trials.tolist()], dtype=np.int64)
 
 
 def _nothing_scored(ends: list[TrialEnded]) -> str:

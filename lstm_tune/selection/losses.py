@@ -70,6 +70,8 @@ class LossStore:
         write_atomically(self._paths.out_of_fold, buffer.getvalue())
         for trial in collected.trials.tolist():
             self._part(trial).unlink(missing_ok=True)
+        if self._paths.loss_parts.exists() and not any(self._paths.loss_parts.iterdir()):
+            self._paths.loss_parts.rmdir()
 
     def _table(self) -> OutOfFold | None:
         path = self._paths.out_of_fold

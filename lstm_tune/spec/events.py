@@ -174,6 +174,19 @@ class WinnerChosen:
 
 
 @dataclass(frozen=True)
+class FinalistsReported:
+    """The best trials are repeated with fresh seeds before one is chosen.
+
+    Attributes:
+        done: how many are.
+        total: of how many.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class RefitReported:
     """Networks of the final model that are trained.
 
@@ -203,6 +216,33 @@ class TestScored:
     baselines: dict[str, float]
     steps: int
     metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VerdictReached:
+    """What the numbers add up to.
+
+    Attributes:
+        advice: use the LSTM, prefer the baseline, or not proven.
+        sentences: why, one finding each, the advice first.
+        baseline: the baseline that did best in validation.
+        expected: error to expect on new data; None where it could not be estimated.
+        low: lower end of its 80 % interval; None where there is none.
+        high: upper end.
+        naive: the winner's own validation score, which is too good.
+        overfitting: probability of backtest overfitting; None where there are too few blocks.
+        p_value: of the paired test against the baseline on the test part; None where it could not be made.
+    """
+
+    advice: str
+    sentences: list[str]
+    baseline: str
+    expected: float | None
+    low: float | None
+    high: float | None
+    naive: float | None
+    overfitting: float | None
+    p_value: float | None
 
 
 @dataclass(frozen=True)
@@ -244,8 +284,10 @@ Event = (
     | TrialEnded
     | SearchEnded
     | WinnerChosen
+    | FinalistsReported
     | RefitReported
     | TestScored
+    | VerdictReached
     | BundleWritten
     | Warned
     | RunEnded
@@ -259,8 +301,10 @@ KINDS: dict[str, type[Event]] = {
     "trial_ended": TrialEnded,
     "search_ended": SearchEnded,
     "winner_chosen": WinnerChosen,
+    "finalists_reported": FinalistsReported,
     "refit_reported": RefitReported,
     "test_scored": TestScored,
+    "verdict_reached": VerdictReached,
     "bundle_written": BundleWritten,
     "warned": Warned,
     "run_ended": RunEnded,

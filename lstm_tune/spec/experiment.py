@@ -212,7 +212,13 @@ class OutputSpec(_Section):
     """Where runs go and how the final model is made."""
 
     directory: str = "runs"
-    finalists: int = Field(default=5, ge=1, description="best trials that are looked at once more")
+    finalists: int = Field(
+        default=5, ge=1, description="best trials repeated with fresh seeds before one is chosen; 1: none"
+    )
+    choice: Literal["one-se", "best"] = Field(
+        default="one-se",
+        description="one-se: the fewest parameters within one standard error of the best; best: the best fold mean",
+    )
     seeds: int = Field(default=3, ge=1, description="networks in the final model; their forecasts are averaged")
 
 

@@ -69,6 +69,11 @@ class RunPaths:
         return self.root / "best"
 
     @property
+    def verdict(self) -> Path:
+        """The end of the run in words and numbers."""
+        return self.root / "verdict.json"
+
+    @property
     def test_ledger(self) -> Path:
         """Every look at the test part."""
         return self.root / "test_ledger.json"

@@ -153,6 +153,10 @@ class ForecastTask:
         steps = np.concatenate([part.origins - part.firsts for part in examples])
         return folds, series, steps
 
+    def test_blocks(self) -> Integers:
+        """Series of every forecast of the test part, in the order of its tally."""
+        return validation_examples(self.sequences, self.split.test, horizon=self.design.horizon).series
+
     def score(self, tally: Tally) -> float:
         """The metric of pooled sums and counts."""
         return ratio(FORECAST_METRICS[self.metric], tally.sums, tally.counts)

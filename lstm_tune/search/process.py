@@ -1,0 +1,192 @@
+"""From the start of a process to the end of its run. The order of this page is the order of events."""
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from lstm_tune.search.cluster import Slot, choose_slot, count_slots, local_ray
+from lstm_tune.search.final import Outcome, conclude
+from lstm_tune.search.proposals import searched
+from lstm_tune.search.schedulers import Schedule, build_schedule
+from lstm_tune.search.session import Session
+from lstm_tune.search.stopping import StopRule, interruptible
+from lstm_tune.search.study import Study
+from lstm_tune.search.trainable import TrialSettings
+from lstm_tune.search.tuning import Search, tune_trials
+from lstm_tune.spec.errors import LstmTuneError
+from lstm_tune.spec.events import BaselineScored, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
+from lstm_tune.spec.paths import write_atomically
+from lstm_tune.tasks.baselines import offer_statistical, quick_names, score_baseline
+
+STATISTICAL_S, STATISTICAL_SHARE = 60.0, 0.1
+"""Seconds for all statistical baselines together, and the share of the time limit that they may take at most."""
+
+
+def work(session: Session, first: list[dict[str, Value]]) -> Outcome:
+    """Everything, in order; an error or an interruption is recorded before it leaves.
+
+    Args:
+        session: the run.
+        first: configurations to try before others.
+    """
+    paths, record = session.paths, session.record
+    try:
+        shutil.rmtree(paths.scratch, ignore_errors=True)  # what a killed process left
+        with interruptible(), local_ray(paths.logs):
+            outcome = _search_and_conclude(session, first)
+    except KeyboardInterrupt:
+        outcome = Outcome(paths.root, interrupted=True)
+    except Exception as error:
+        session.write_tables()
+        what = "" if isinstance(error, LstmTuneError) else f"{type(error).__name__}: "
+        record(RunEnded("failed", f"{what}{error}"))
+        raise
+    finally:
+        shutil.rmtree(paths.scratch, ignore_errors=True)
+    if outcome.interrupted:
+        session.write_tables()
+        record(RunEnded("interrupted", f"Go on with: lstm-tune resume {paths.root}"))
+    return outcome
+
+
+def _search_and_conclude(session: Session, first: list[dict[str, Value]]) -> Outcome:
+    resources = session.experiment.resources
+    slot = choose_slot(cpus=resources.cpus_per_trial, gpus=resources.gpus_per_trial)
+    _announce(session, slot)
+    if _search(session, slot, first):
+        return Outcome(session.paths.root, interrupted=True)
+    _score_statistical(session)
+    return conclude(session, slot)
+
+
+def _announce(session: Session, slot: Slot) -> None:
+    experiment, resumed = session.experiment, bool(session.record.history)
+    session.record(
+        RunStarted(
+            name=experiment.name,
+            metric=experiment.search.metric,
+            direction=experiment.direction,
+            trials=experiment.search.trials,
+            time_limit_s=experiment.search.time_limit,
+            slots=count_slots(slot, at_most=experiment.resources.max_concurrent),
+            max_epochs=experiment.training.max_epochs,
+            searched=searched(session.prepared.space),
+            series=session.prepared.panel.size,
+            rows=session.prepared.panel.rows,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            resumed=resumed,
+        )
+    )
+    if not resumed:
+        for warning in session.prepared.warnings:
+            session.record(Warned(warning))
+    _score_baselines(session, quick_names(session.task.design.season))
+
+
+def _score_statistical(session: Session) -> None:
+    """The baselines that fit a model for each forecast; after the search, whose processors they would take."""
+    limit_s = session.experiment.search.time_limit
+    budget_s = STATISTICAL_S if limit_s is None else min(STATISTICAL_S, STATISTICAL_SHARE * limit_s)
+    offer = offer_statistical(session.task, budget_s=budget_s)
+    for reason in offer.reasons:
+        session.record(Warned(reason))
+    _score_baselines(session, offer.names)
+
+
+def _score_baselines(session: Session, names: Sequence[str]) -> None:
+    """Scores the baselines that no earlier process of this run has scored."""
+    already = session.baselines()
+    for name in names:
+        if name not in already:
+            scored = score_baseline(session.task, name)
+            session.record(BaselineScored(name, scored.score, scored.standard_error))
+            if scored.remark:
+                session.record(Warned(scored.remark))
+
+
+def _search(session: Session, slot: Slot, first: list[dict[str, Value]]) -> bool:
+    """Runs what is left of the budget; whether the user interrupted it."""
+    search, training = session.experiment.search, session.experiment.training
+    records = session.records()
+    ended = sum(record.end is not None for record in records.values())
+    if ended >= search.trials:
+        return False
+    stop = StopRule(
+        time_limit_s=None if search.time_limit is None else search.time_limit - session.record.elapsed_s,
+        stop_when_stale=search.stop_when_stale,
+    )
+    stop.resume(stamped.event for stamped in session.record.history if isinstance(stamped.event, TrialEnded))
+    if stop.reason:
+        session.record(SearchEnded(stop.reason, interrupted=False))
+        return False
+    schedule = build_schedule(
+        search.scheduler, max_epochs=training.max_epochs, space=session.prepared.space, seed=search.seed
+    )
+    constraints, paths = session.experiment.constraints, session.paths
+    gap_at_most = constraints.gap.at_most if constraints.gap else None
+    tune_trials(
+        Search(
+            task=session.task,
+            settings=_settings(session, schedule, slot),
+            study=_study(session, first, gap_at_most=gap_at_most),
+            schedule=schedule,
+            slot=slot,
+            slots=count_slots(slot, at_most=session.experiment.resources.max_concurrent),
+            largest_live=_largest_live(session, schedule, slot),
+            budget=search.trials - ended,
+            gap_at_most=gap_at_most,
+            scratch=paths.scratch,
+            keep_losses=session.losses.keep,
+            log_failure=lambda trial, text: write_atomically(paths.trial_log(trial), text),
+        ),
+        session.record,
+        stop,
+    )
+    return stop.interrupted
+
+
+def _study(session: Session, first: list[dict[str, Value]], *, gap_at_most: float | None) -> Study:
+    search, parameters = session.experiment.search, session.experiment.constraints.parameters
+
+    def count_parameters(hyperparameters: Hyperparameters) -> int:
+        return session.task.parameters(completed(hyperparameters, task=session.experiment.task.kind))
+
+    return Study(
+        session.paths.study,
+        name=session.experiment.name,
+        space=session.prepared.space,
+        sampler=search.sampler,
+        seed=search.seed,
+        count_parameters=count_parameters,
+        parameters_at_most=parameters.at_most if parameters else None,
+        gap_at_most=gap_at_most,
+        records=session.records(),
+        first=[_defaults(session), *first],
+    )
+
+
+def _settings(session: Session, schedule: Schedule, slot: Slot) -> TrialSettings:
+    training = session.experiment.training
+    return TrialSettings(
+        kind=session.experiment.task.kind,
+        portions=session.portions,
+        max_epochs=training.max_epochs,
+        patience_epochs=training.patience_epochs,
+        seed=session.experiment.search.seed,
+        rungs=schedule.rungs,
+        threads=slot.threads,
+    )
+
+
+def _largest_live(session: Session, schedule: Schedule, slot: Slot) -> int:
+    """Trials under way at once: as many as run, or a whole population, whose trials take turns."""
+    at_most = session.experiment.resources.max_concurrent
+    if schedule.needs_checkpoints:
+        return at_most or session.experiment.search.trials
+    return count_slots(slot, at_most=at_most)
+
+
+def _defaults(session: Session) -> dict[str, Value]:
+    """The first configuration of every search: the defaults, which the study moves into its space."""
+    return {name: knob.default for name, knob in HYPERPARAMETERS[session.experiment.task.kind].items()}

@@ -1,0 +1,63 @@
+"""One process's work on a run: what its stages share."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lstm_tune.search.recorder import Recorder
+from lstm_tune.selection.losses import Blocks, LossStore
+from lstm_tune.selection.records import TrialRecord, trial_records
+from lstm_tune.selection.tables import write_tables
+from lstm_tune.spec.events import BaselineScored, read_events
+from lstm_tune.spec.experiment import Experiment
+from lstm_tune.spec.paths import RunPaths
+from lstm_tune.tasks.assembly import Prepared
+from lstm_tune.tasks.forecast import ForecastTask
+from lstm_tune.training.fold import Portions
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the stages of a run share.
+
+    Attributes:
+        experiment: the resolved experiment.
+        prepared: its data, folds and space.
+        paths: the run's files.
+        record: takes events.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    paths: RunPaths
+    record: Recorder
+
+    @property
+    def task(self) -> ForecastTask:
+        """The question put to the data."""
+        return self.prepared.task
+
+    @property
+    def portions(self) -> Portions:
+        """How training is cut into epochs and batches."""
+        training = self.experiment.training
+        return Portions(training.batch_size, None if training.steps_per_epoch == "auto" else training.steps_per_epoch)
+
+    @cached_property
+    def losses(self) -> LossStore:
+        """The out-of-fold losses of the run's trials."""
+        return LossStore(self.paths, Blocks(*self.task.blocks()))
+
+    def records(self) -> dict[int, TrialRecord]:
+        """Every trial of the run so far."""
+        return trial_records(read_events(self.paths.events))
+
+    def baselines(self) -> dict[str, BaselineScored]:
+        """The baselines that were scored, by this process or an earlier one."""
+        events = (stamped.event for stamped in read_events(self.paths.events))
+        return {event.name: event for event in events if isinstance(event, BaselineScored)}
+
+    def write_tables(self) -> None:
+        """Writes `trials.parquet`, `curves.parquet` and `out_of_fold.parquet`."""
+        records = self.records()
+        write_tables(self.paths, records)
+        self.losses.write_table(records)

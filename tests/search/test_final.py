@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from search_setup import ends_of, go
+
+from lstm_tune.selection.out_of_fold import from_table, scores
+from lstm_tune.spec.events import Event, FinalistsReported, RefitReported, VerdictReached, WinnerChosen
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+
+
+def only(events: list[Event], kind: type[Event]) -> Event:
+    (found,) = [event for event in events if isinstance(event, kind)]
+    return found
+
+
+def test_losses_of_complete_trials_give_their_scores_back(folder: Path) -> None:
+    run, _, events = go(folder, search={"scheduler": "none"})
+    kept = from_table(pl.read_parquet(run.paths.out_of_fold))
+    ends = {end.trial: end for end in ends_of(events)}
+    assert kept.trials.tolist() == sorted(ends)
+    assert scores(kept, np.abs) == pytest.approx([ends[trial].score for trial in sorted(ends)])
+    assert not run.paths.loss_parts.exists()
+
+
+def test_finalists_are_repeated_before_one_is_chosen(folder: Path) -> None:
+    _, _, events = go(folder, search={"scheduler": "none"}, output={"finalists": 2})
+    repeated = [event for event in events if isinstance(event, FinalistsReported)]
+    assert [(event.done, event.total) for event in repeated] == [(0, 2), (1, 2), (2, 2)]
+    winner = only(events, WinnerChosen)
+    assert isinstance(winner, WinnerChosen)
+    best = sorted(ends_of(events), key=lambda end: end.score or np.inf)[:2]
+    assert winner.trial in {end.trial for end in best}
+    assert winner.reason.endswith("2 finalists were repeated with fresh seeds")
+
+
+def test_one_finalist_is_chosen_as_it_is(folder: Path) -> None:
+    _, _, events = go(folder, search={"scheduler": "none"}, output={"finalists": 1, "choice": "best", "seeds": 2})
+    assert not [event for event in events if isinstance(event, FinalistsReported)]
+    winner = only(events, WinnerChosen)
+    assert isinstance(winner, WinnerChosen)
+    assert winner.score == min(end.score for end in ends_of(events) if end.score is not None)
+    assert [event.done for event in events if isinstance(event, RefitReported)] == [0, 1, 2]
+
+
+def test_the_verdict_is_told_and_kept(folder: Path) -> None:
+    run, outcome, events = go(folder)
+    verdict = only(events, VerdictReached)
+    assert isinstance(verdict, VerdictReached)
+    kept = json.loads(run.paths.verdict.read_text())
+    assert kept["sentences"] == verdict.sentences
+    assert outcome.advice == verdict.advice == kept["advice"]
+    assert verdict.low is None  # two forecasts on a short series are too few for an interval
+    assert "no interval" in verdict.sentences[1]
+
+
+def test_without_a_test_part_nothing_is_said_of_one(folder: Path) -> None:
+    run, outcome, events = go(folder, validation={"test": 0, "folds": 2})
+    verdict = only(events, VerdictReached)
+    assert isinstance(verdict, VerdictReached)
+    assert outcome.test_score is None
+    assert "No test part was kept" in " ".join(verdict.sentences)
+    assert not run.paths.test_ledger.exists()

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from lstm_tune.selection.comparison import Comparison
+from lstm_tune.selection.estimates import Estimate
+from lstm_tune.selection.overfitting import Overfitting
+from lstm_tune.selection.verdict import Findings, TestPart, compare_on_test, reach_verdict
+
+BETTER, WORSE = Comparison(-0.2, -4.0, 0.001, 40), Comparison(0.2, 4.0, 0.001, 40)
+UNCLEAR = Comparison(-0.1, None, None, 1)
+
+
+def findings(*, expected: float = 0.6, test: TestPart | None = None, **changes: object) -> Findings:
+    values: dict[str, object] = {
+        "metric": "mase",
+        "baseline": "ridge",
+        "baseline_score": 0.8,
+        "claim": Estimate(0.5, expected, 0.4, 0.9, 16, "by bootstrap"),
+        "overfitting": None,
+        "gap": 0.1,
+        "test": test,
+    }
+    return Findings(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_proven_lead_recommends_the_lstm() -> None:
+    verdict = reach_verdict(findings(test=TestPart(0.6, 0.8, BETTER)))
+    assert verdict.advice == "use the LSTM"
+    assert verdict.sentences[0] == "Use the LSTM: on the test part it is better than ridge, by more than chance."
+    assert (
+        "Expected mase on new data 0.6 (80 % interval 0.4 to 0.9, approximate); the search itself saw 0.5."
+        in (verdict.sentences[1])
+    )
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        findings(test=TestPart(1.0, 0.8, WORSE)),
+        findings(test=TestPart(0.85, 0.8, UNCLEAR)),
+        findings(expected=0.85, test=TestPart(0.7, 0.8, UNCLEAR)),
+        findings(expected=0.85),
+        findings(claim=None),
+    ],
+    ids=["worse on test", "behind on test", "behind in validation", "no test", "no estimate"],
+)
+def test_the_simpler_forecast_wins_unless_the_lstm_leads(found: Findings) -> None:
+    verdict = reach_verdict(found)
+    assert verdict.advice == "prefer the baseline"
+    assert verdict.sentences[0] == "Do not use an LSTM here: ridge does as well or better, and is simpler."
+
+
+def test_a_lead_that_chance_could_explain_is_not_proven() -> None:
+    verdict = reach_verdict(findings(test=TestPart(0.7, 0.8, UNCLEAR)))
+    assert verdict.advice == "not proven"
+    assert "too few blocks for a test of the difference" in verdict.sentences[2]
+
+
+def test_overfitting_of_the_network_and_of_the_search_is_said() -> None:
+    verdict = reach_verdict(findings(gap=0.5, overfitting=Overfitting(0.7, "by halves")))
+    assert "50% worse on validation than on training targets" in " ".join(verdict.sentences)
+    assert "probability of backtest overfitting 70%" in " ".join(verdict.sentences)
+
+
+def test_series_are_compared_as_clusters_and_blocks_in_time() -> None:
+    own, other = np.linspace(0.5, 0.9, 20), np.linspace(0.9, 1.4, 20)
+    assert compare_on_test(own, other, np.arange(20) // 2, seed=0).n == 10
+    assert compare_on_test(own, other, np.zeros(20, int), seed=0).n == 20
+    assert compare_on_test(own[:1], other[:1], np.zeros(1, int), seed=0).p_value is None
