@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
@@ -43,7 +44,7 @@ from lstm_tune.training.refit import refit, refit_steps
 from lstm_tune.training.rescore import Rescored, rescore
 
 FINALISTS_SHARE = 0.5
-"""Share of the search's time that repeating the finalists may take; fewer are repeated where it would take more."""
+"""Share of the search's epochs that repeating the finalists may take; fewer are repeated where it would take more."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,10 @@ def _choose(session: Session, ends: list[TrialEnded], losses: OutOfFold, slot: S
 
 
 def _affordable(session: Session, finalists: list[TrialEnded]) -> list[TrialEnded]:
-    """As many finalists as can be repeated in a part of the time that all trials took."""
-    spent = sum(record.end.seconds for record in session.records().values() if record.end)
-    total, kept = 0.0, 0
-    for end in finalists:
-        total += end.seconds
-        if total > FINALISTS_SHARE * spent:
-            break
-        kept += 1
-    return finalists[:kept]
+    """As many finalists as can be repeated in a part of the epochs of all trials; no two runs take the same time."""
+    spent = sum(record.end.epochs for record in session.records().values() if record.end)
+    costs = accumulate(end.epochs for end in finalists)
+    return finalists[: sum(cost <= FINALISTS_SHARE * spent for cost in costs)]
 
 
 def _rescore(session: Session, finalists: Sequence[TrialEnded], slot: Slot) -> dict[int, Rescored]:

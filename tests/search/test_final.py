@@ -26,8 +26,8 @@ def test_losses_of_complete_trials_give_their_scores_back(folder: Path) -> None:
     assert not run.paths.loss_parts.exists()
 
 
-def test_finalists_are_repeated_before_one_is_chosen(folder: Path) -> None:
-    _, _, events = go(folder, search={"scheduler": "none"}, output={"finalists": 2})
+def test_finalists_are_repeated_as_far_as_half_the_epochs_of_the_search_go(folder: Path) -> None:
+    _, _, events = go(folder, search={"scheduler": "none", "trials": 5}, output={"finalists": 3})
     repeated = [event for event in events if isinstance(event, FinalistsReported)]
     assert [(event.done, event.total) for event in repeated] == [(0, 2), (1, 2), (2, 2)]
     winner = only(events, WinnerChosen)

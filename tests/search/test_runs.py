@@ -199,7 +199,7 @@ def test_time_limit_cuts_trials_off_as_pruned(folder: Path, monkeypatch: pytest.
     assert {(end.state, end.reason) for end in cut} == {("pruned", "cut off: the time limit is reached")}
     assert check_consistent(run, events).height == len(cut) <= 2
     (chosen,) = (event for event in events if isinstance(event, WinnerChosen))
-    assert chosen.reason == "best fold mean of the trials stopped early, as none ran to its end"
+    assert chosen.reason == "the best fold mean, stopped early, as no trial ran to its end"
     assert outcome.bundle is not None
 
 
@@ -274,7 +274,7 @@ def test_complete_run_goes_on_with_a_larger_budget_only(finished: Path) -> None:
 def test_run_stopped_after_its_search_ends_as_it_would_have(
     short_s: float, finished: Path, stories: Callable[[str, str], Story], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_tune.search.runner.SHORT_REFIT_S", short_s)
+    monkeypatch.setattr("lstm_tune.search.jobs.SHORT_S", short_s)
     paths = open_run(finished)
     lines = paths.events.read_text().splitlines(keepends=True)
     chosen = next(i for i, line in enumerate(lines) if '"winner_chosen"' in line)
