@@ -121,8 +121,8 @@ def _results(board: Board) -> list[tuple[str, str, Style]]:
     if board.search_end is not None:
         notes.append(("search", board.search_end.reason, DIM))
     if board.finalists is not None:
-        repeated = f"{board.finalists.done} of {board.finalists.total} repeated with fresh seeds"
-        notes.append(("finalists", repeated, DIM))
+        repeated = f"{board.finalists.done} of {board.finalists.total} finalists with fresh seeds"
+        notes.append(("repeats", repeated, DIM))
     if board.winner is not None:
         score = formats.score(board.winner.score, score_places(board))
         notes.append(("winner", f"#{board.winner.trial}, {score}: {board.winner.reason}", ACCENT))
