@@ -158,7 +158,9 @@ class SearchSpec(_Section):
     """How the space is searched and when the search ends."""
 
     trials: int = Field(default=64, ge=1, description="trials to run")
-    time_limit: Duration | None = Field(default=None, description="stop after this long: 30s, 10m, 1h30m")
+    time_limit: Duration | None = Field(
+        default=None, description="end the search after this long: 30s, 10m, 1h30m; the final training comes after"
+    )
     metric: Annotated[str, AfterValidator(_metric)] = Field(
         default="mase", description="mase, smape, mae, rmse, rmsse or wql"
     )
