@@ -87,16 +87,6 @@ def read_frame(
     return frame
 
 
-def scan_columns(path: str, *, folder: Path | None) -> pl.Schema:
-    """Names and types of the columns of a file, or of the first file of a glob, without its rows.
-
-    Raises:
-        InputError: there is no such file, it is empty, damaged or of an unknown kind.
-    """
-    source = _sources(path, folder)[0]
-    return _schema(source)
-
-
 def file_hash(path: str, *, folder: Path | None) -> str:
     """SHA-256 of the data, as 64 hexadecimal digits.
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
@@ -40,6 +39,7 @@ from lstm_tune.spec.paths import write_json
 from lstm_tune.tasks.baselines import BaselineScore, score_baseline_on_test
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.tasks.metrics import FORECAST_METRICS, applicable
+from lstm_tune.training.fold import Portions
 from lstm_tune.training.refit import refit, refit_steps
 from lstm_tune.training.rescore import Rescored, rescore
 
@@ -100,9 +100,11 @@ def conclude(session: Session, slot: Slot) -> Outcome:
         SearchFailedError: no trial has a score, or none keeps the constraints.
         DivergedError: the final training diverged.
     """
-    ends = candidates(session.records().values())
+    records = session.records()
+    ends = candidates(records.values())
     losses = session.losses.collect(end.trial for end in ends)
-    choice, epochs = _choose(session, ends, losses, slot)
+    spent = sum(record.end.epochs for record in records.values() if record.end)
+    choice, epochs = _choose(session, ends, losses, slot, spent=spent)
     assert choice.end.score is not None
     session.record(WinnerChosen(choice.end.trial, choice.end.score, choice.reason))
     hyperparameters = completed(choice.end.hyperparameters, task=session.experiment.task.kind)
@@ -130,11 +132,13 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     )
 
 
-def _choose(session: Session, ends: list[TrialEnded], losses: OutOfFold, slot: Slot) -> tuple[Choice, int]:
+def _choose(
+    session: Session, ends: list[TrialEnded], losses: OutOfFold, slot: Slot, *, spent: int
+) -> tuple[Choice, int]:
     """The winner, and the epochs that its trial and its repetition found best on average."""
     output = session.experiment.output
     with_losses = set(losses.trials.tolist())
-    finalists = _affordable(session, [end for end in ends if end.trial in with_losses][: output.finalists])
+    finalists = _affordable([end for end in ends if end.trial in with_losses][: output.finalists], spent=spent)
     rescored = _rescore(session, finalists, slot) if len(finalists) > 1 else {}
     if rescored:
         losses = _averaged(losses.of(rescored), rescored)
@@ -147,42 +151,44 @@ def _choose(session: Session, ends: list[TrialEnded], losses: OutOfFold, slot: S
     return choice, max(1, round(fmean(epochs)))
 
 
-def _affordable(session: Session, finalists: list[TrialEnded]) -> list[TrialEnded]:
-    """As many finalists as can be repeated in a part of the epochs of all trials; no two runs take the same time."""
-    spent = sum(record.end.epochs for record in session.records().values() if record.end)
+def _affordable(finalists: list[TrialEnded], *, spent: int) -> list[TrialEnded]:
+    """As many finalists as can be repeated in a part of the epochs spent; no two runs take the same time."""
     costs = accumulate(end.epochs for end in finalists)
     return finalists[: sum(cost <= FINALISTS_SHARE * spent for cost in costs)]
 
 
 def _rescore(session: Session, finalists: Sequence[TrialEnded], slot: Slot) -> dict[int, Rescored]:
-    training, seed = session.experiment.training, session.experiment.search.seed
-    jobs: list[Job[Rescored | None]] = [
-        partial(
-            _rescored_or_none,
-            hyperparameters=completed(end.hyperparameters, task=session.experiment.task.kind),
-            portions=session.portions,
-            max_epochs=training.max_epochs,
-            patience_epochs=training.patience_epochs,
-            seed=seed,
-        )
-        for end in finalists
-    ]
-
     def report(done: int) -> None:
-        session.record(FinalistsReported(done, len(jobs)))
+        session.record(FinalistsReported(done, len(finalists)))
 
+    jobs = [_repetition(session, end) for end in finalists]
     expected_s = sum(end.seconds for end in finalists)
     results = run_jobs(session.task, jobs, slot=slot, expected_s=expected_s, report=report)
     pairs = zip(finalists, results, strict=True)
     return {end.trial: result for end, result in pairs if result is not None}
 
 
-def _rescored_or_none(task: ForecastTask, device: torch.device, **settings: object) -> Rescored | None:
-    """A repetition, or None where another seed makes the configuration diverge: it is no finalist then."""
-    try:
-        return rescore(task, device=device, **settings)  # type: ignore[arg-type]
-    except DivergedError:
-        return None
+def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
+    """A job for a repetition, or None where another seed makes the configuration diverge: it is no finalist then."""
+    hyperparameters = completed(end.hyperparameters, task=session.experiment.task.kind)
+    training, portions, seed = session.experiment.training, session.portions, session.experiment.search.seed
+    max_epochs, patience_epochs = training.max_epochs, training.patience_epochs
+
+    def job(task: ForecastTask, device: torch.device) -> Rescored | None:
+        try:
+            return rescore(
+                task,
+                hyperparameters,
+                portions,
+                max_epochs=max_epochs,
+                patience_epochs=patience_epochs,
+                seed=seed,
+                device=device,
+            )
+        except DivergedError:
+            return None
+
+    return job
 
 
 def _averaged(losses: OutOfFold, rescored: Mapping[int, Rescored]) -> OutOfFold:
@@ -198,16 +204,8 @@ def _refit(
     """The final networks, each from a seed that no trial used."""
     total = session.experiment.output.seeds
     steps = refit_steps(session.task, hyperparameters, session.portions, epochs=epochs)
-    jobs: list[Job[dict[str, Tensor]]] = [
-        partial(
-            _member,
-            hyperparameters=hyperparameters,
-            portions=session.portions,
-            steps=steps,
-            seed=_refit_seed(session.experiment.search.seed, member),
-        )
-        for member in range(total)
-    ]
+    seeds = [_refit_seed(session.experiment.search.seed, member) for member in range(total)]
+    jobs = [_member(hyperparameters, session.portions, steps=steps, seed=seed) for seed in seeds]
 
     def report(done: int) -> None:
         session.record(RefitReported(done, total))
@@ -219,8 +217,13 @@ def _refit(
         raise DivergedError(f"{problem}. Search smaller values of learning_rate") from None
 
 
-def _member(task: ForecastTask, device: torch.device, **settings: object) -> dict[str, Tensor]:
-    return refit(task, device=device, **settings)[0]  # type: ignore[arg-type]
+def _member(hyperparameters: Hyperparameters, portions: Portions, *, steps: int, seed: int) -> Job[dict[str, Tensor]]:
+    """A job for one final network's weights."""
+
+    def job(task: ForecastTask, device: torch.device) -> dict[str, Tensor]:
+        return refit(task, hyperparameters, portions, steps=steps, seed=seed, device=device)[0]
+
+    return job
 
 
 def _refit_seed(seed: int, member: int) -> int:
@@ -266,8 +269,7 @@ def _verdict(
     task, seed = session.task, session.experiment.search.seed
     finish, scored = _finish(task), session.baselines()
     rule = RULES[session.experiment.output.choice].resampled(losses, parameters_of(losses, ends), finish)
-    last = task.split.test if test else task.split.folds[-1]
-    blocks = int(np.ceil((last.ends - last.starts) / task.design.horizon).sum())
+    blocks = len(task.test_blocks()) if test else int((losses.folds == losses.folds.max()).sum())
     has_losses = len(losses.trials) > 0
     claim = bias_corrected(losses, finish=finish, rule=rule, test_blocks=blocks, seed=seed) if has_losses else None
     overfitting = backtest_overfitting(losses, finish=finish, rule=rule) if has_losses else None

@@ -13,6 +13,7 @@ from lstm_tune.search.stopping import StopRule, interruptible
 from lstm_tune.search.study import Study
 from lstm_tune.search.trainable import TrialSettings
 from lstm_tune.search.tuning import Search, tune_trials
+from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.errors import LstmTuneError
 from lstm_tune.spec.events import BaselineScored, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
@@ -129,7 +130,7 @@ def _search(session: Session, slot: Slot, first: list[dict[str, Value]]) -> bool
         Search(
             task=session.task,
             settings=_settings(session, schedule, slot),
-            study=_study(session, first, gap_at_most=gap_at_most),
+            study=_study(session, first, records, gap_at_most=gap_at_most),
             schedule=schedule,
             slot=slot,
             slots=count_slots(slot, at_most=session.experiment.resources.max_concurrent),
@@ -146,7 +147,9 @@ def _search(session: Session, slot: Slot, first: list[dict[str, Value]]) -> bool
     return stop.interrupted
 
 
-def _study(session: Session, first: list[dict[str, Value]], *, gap_at_most: float | None) -> Study:
+def _study(
+    session: Session, first: list[dict[str, Value]], records: dict[int, TrialRecord], *, gap_at_most: float | None
+) -> Study:
     search, parameters = session.experiment.search, session.experiment.constraints.parameters
 
     def count_parameters(hyperparameters: Hyperparameters) -> int:
@@ -161,7 +164,7 @@ def _study(session: Session, first: list[dict[str, Value]], *, gap_at_most: floa
         count_parameters=count_parameters,
         parameters_at_most=parameters.at_most if parameters else None,
         gap_at_most=gap_at_most,
-        records=session.records(),
+        records=records,
         first=[_defaults(session), *first],
     )
 

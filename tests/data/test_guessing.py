@@ -6,12 +6,8 @@ import polars as pl
 import pytest
 
 from lstm_tune.data.guessing import Guess, guess, render_experiment
-from lstm_tune.data.reading import read_frame
 from lstm_tune.spec.errors import InputError
 from lstm_tune.spec.loading import load_experiment
-
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-FILES = sorted(file for folder in ("univariate", "panel", "multivariate") for file in SHARED.glob(f"{folder}/*"))
 
 
 def months(count: int) -> pl.Series:
@@ -112,12 +108,3 @@ def test_file_without_numbers_is_refused() -> None:
 def test_faulty_time_of_a_sure_name_is_told() -> None:
     with pytest.raises(InputError, match="found 'soon' in row 2"):
         guess(pl.DataFrame({"ds": ["2020-01-01", "soon", "2020-01-03"], "y": [1, 2, 3]}), name="a")
-
-
-@pytest.mark.skipif(not FILES, reason="the folder of real data sets is not beside this checkout")
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_real_files_get_an_experiment_that_loads(file: Path, tmp_path: Path) -> None:
-    found = guess(read_frame(str(file), folder=None), name=file.stem)
-    text = load(found, tmp_path)
-    assert found.season in (1, 4, 5, 7, 12, 24, 48, 52)
-    assert "#" in text

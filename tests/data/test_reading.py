@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lstm_tune.data.reading import file_hash, read_frame, scan_columns
+from lstm_tune.data.reading import file_hash, read_frame
 from lstm_tune.spec.errors import InputError
 
 ROWS = pl.DataFrame({"ds": ["2020-01-01", "2020-01-02"], "y": [1.5, 2.5], "note": ["a", "b"]})
@@ -28,7 +28,7 @@ def test_every_format_gives_the_wanted_columns(tmp_path: Path, name: str) -> Non
     write(tmp_path / name)
     frame = read_frame(name, folder=tmp_path, columns=["y", "ds"])
     assert frame.to_dict(as_series=False) == {"y": [1.5, 2.5], "ds": ["2020-01-01", "2020-01-02"]}
-    assert scan_columns(name, folder=tmp_path).names() == ["ds", "y", "note"]
+    assert read_frame(name, folder=tmp_path).columns == ["ds", "y", "note"]
 
 
 def test_glob_joins_files_in_sorted_order_and_widens_types(tmp_path: Path) -> None:
