@@ -64,6 +64,21 @@ class RunPaths:
         return self.root / ".out_of_fold"
 
     @property
+    def forecasts(self) -> Path:
+        """The winner's forecasts beside the truth, one row a step."""
+        return self.root / "forecasts.parquet"
+
+    @property
+    def importances(self) -> Path:
+        """How much each hyperparameter mattered."""
+        return self.root / "importances.json"
+
+    @property
+    def report(self) -> Path:
+        """The report, one page."""
+        return self.root / "report.html"
+
+    @property
     def bundle(self) -> Path:
         """The exported model."""
         return self.root / "best"
