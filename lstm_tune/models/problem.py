@@ -40,6 +40,9 @@ class Problem(Protocol):
     def loss(self, network: nn.Module, chosen: Tensor) -> Tensor:
         """Mean training loss of the examples with the numbers `chosen` [B]; a scalar with a gradient."""
 
+    def forecasts(self, network: nn.Module, part: Part) -> Tensor:
+        """What the network predicts, one row a block, in the order of the tally; float32 [blocks, ...] on the CPU."""
+
     def tally(self, network: nn.Module, part: Part) -> Tally:
         """Sums and counts of the metric on the validation targets, or on a fixed sample of training targets."""
 

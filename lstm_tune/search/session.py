@@ -1,10 +1,12 @@
 """One process's work on a run: what its stages share."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 
 from lstm_tune.search.recorder import Recorder
 from lstm_tune.selection.losses import Blocks, LossStore
+from lstm_tune.selection.out_of_fold import Finish
 from lstm_tune.selection.records import TrialRecord, trial_records
 from lstm_tune.selection.tables import write_tables
 from lstm_tune.spec.events import BaselineScored, read_events
@@ -12,6 +14,7 @@ from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.paths import RunPaths
 from lstm_tune.tasks.assembly import Prepared
 from lstm_tune.tasks.forecast import ForecastTask
+from lstm_tune.tasks.metrics import FORECAST_METRICS
 from lstm_tune.training.fold import Portions
 
 
@@ -37,6 +40,11 @@ class Session:
         return self.prepared.task
 
     @property
+    def finish(self) -> Finish:
+        """What the metric does with a fold's ratio."""
+        return FORECAST_METRICS[self.task.metric].finish
+
+    @property
     def portions(self) -> Portions:
         """How training is cut into epochs and batches."""
         training = self.experiment.training
@@ -56,8 +64,18 @@ class Session:
         events = (stamped.event for stamped in read_events(self.paths.events))
         return {event.name: event for event in events if isinstance(event, BaselineScored)}
 
+    @property
+    def best_baseline(self) -> BaselineScored:
+        """The baseline that did best on the validation blocks."""
+        return min(self.baselines().values(), key=lambda event: event.score)
+
     def write_tables(self) -> None:
         """Writes `trials.parquet`, `curves.parquet` and `out_of_fold.parquet`."""
         records = self.records()
         write_tables(self.paths, records)
         self.losses.write_table(records)
+
+
+def now() -> str:
+    """The wall-clock time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -215,7 +215,9 @@ class OutputSpec(_Section):
 
     directory: str = "runs"
     finalists: int = Field(
-        default=5, ge=1, description="best trials repeated with fresh seeds before one is chosen; 1: none"
+        default=5,
+        ge=1,
+        description="best trials repeated with fresh seeds before one is chosen; 1: the chosen one alone, afterwards",
     )
     choice: Literal["one-se", "best"] = Field(
         default="one-se",

@@ -89,13 +89,23 @@ class ForecastProblem:
         losses = pinball(scaled.forecast, truth, self._levels.to(truth.device))
         return masked_mean(losses, observed.unsqueeze(-1).expand_as(losses)) * 2
 
+    def forecasts(self, network: nn.Module, part: Part) -> Tensor:
+        """Forecasts of a part in the user's units; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q], on the CPU."""
+        batches, _ = self._prepared(part)
+        return torch.cat([network(*_to(batch, _device(network)).inputs).cpu() for batch in batches])
+
     def tally(self, network: nn.Module, part: Part) -> Tally:
         """Sums and counts of the metric, one pair a forecast."""
+        return self.judge(self.forecasts(network, part), part)
+
+    def judge(self, forecasts: Tensor, part: Part) -> Tally:
+        """Sums and counts of the metric for given forecasts of a part, as `forecasts` returns them."""
         batches, scales = self._prepared(part)
-        pairs = []
-        for batch, scale in zip(batches, scales, strict=True):
-            forecast = network(*_to(batch, _device(network)).inputs).cpu()
-            pairs.append(self._metric.sums(judged(forecast, batch.future, scale, self._levels)))
+        pieces = torch.split(forecasts, [len(batch.future) for batch in batches])
+        pairs = [
+            self._metric.sums(judged(piece, batch.future, scale, self._levels))
+            for piece, batch, scale in zip(pieces, batches, scales, strict=True)
+        ]
         sums, counts = (torch.cat(column) for column in zip(*pairs, strict=True))
         return Tally(sums, counts)
 

@@ -98,6 +98,13 @@ class FoldTrainer:
         """A copy of the averaged weights and buffers."""
         return {name: value.detach().clone() for name, value in self.averaged.state_dict().items()}
 
+    def forecasts(self, weights: dict[str, Tensor]) -> Tensor:
+        """What the network predicts for the validation blocks with weights that `weights` returned earlier."""
+        network = copy.deepcopy(self.averaged)
+        network.load_state_dict(weights)
+        with torch.inference_mode():
+            return self._problem.forecasts(network.eval(), "validation")
+
     def state(self) -> dict[str, Tensor]:
         """Everything needed to go on later, as named tensors."""
         state = {f"network.{name}": value for name, value in self._network.state_dict().items()}

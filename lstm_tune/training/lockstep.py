@@ -106,6 +106,10 @@ class Lockstep:
         while not self.is_done:
             yield self._epoch()
 
+    def best_forecasts(self) -> list[Tensor]:
+        """What each fold's network predicts for its validation blocks with the weights of the best epoch."""
+        return [fold.forecasts(weights) for fold, weights in zip(self._folds, self.best_weights, strict=True)]
+
     def _epoch(self) -> EpochResult:
         for fold in self._folds:
             fold.train(fold.steps_per_epoch)

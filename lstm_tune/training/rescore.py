@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.spec.hyperparameters import Hyperparameters
@@ -20,10 +21,12 @@ class Rescored:
     Attributes:
         best: the best epoch's result.
         tallies: sums and counts of every validation block at that epoch, one tally a fold.
+        forecasts: what was predicted for these blocks, float32 [blocks, ...], one tensor a fold.
     """
 
     best: EpochResult
     tallies: tuple[Tally, ...]
+    forecasts: tuple[Tensor, ...]
 
 
 def rescore(
@@ -62,4 +65,4 @@ def rescore(
     for _ in lockstep.epochs():
         pass
     assert lockstep.best is not None, "a trial without an error has a best epoch"
-    return Rescored(lockstep.best, tuple(lockstep.best_tallies))
+    return Rescored(lockstep.best, tuple(lockstep.best_tallies), tuple(lockstep.best_forecasts()))

@@ -84,7 +84,7 @@ def test_diverging_final_training_is_named(folder: Path, monkeypatch: pytest.Mon
     def diverge(*args: object, **options: object) -> None:
         raise DivergedError("the training loss became nan within step 7")
 
-    monkeypatch.setattr("lstm_tune.search.final.refit", diverge)
+    monkeypatch.setattr("lstm_tune.search.refitting.refit", diverge)
     run = new_run(folder, search={"trials": 1})
     with pytest.raises(
         DivergedError, match=r"The final training of trial 0 failed: the training loss became nan.*smaller"

@@ -7,7 +7,8 @@ import pytest
 from search_setup import ends_of, go
 
 from lstm_tune.selection.out_of_fold import from_table, scores
-from lstm_tune.spec.events import Event, FinalistsReported, RefitReported, VerdictReached, WinnerChosen
+from lstm_tune.spec.errors import DivergedError
+from lstm_tune.spec.events import Event, FinalistsReported, RefitReported, VerdictReached, Warned, WinnerChosen
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -37,13 +38,28 @@ def test_finalists_are_repeated_as_far_as_half_the_epochs_of_the_search_go(folde
     assert winner.reason.endswith("2 finalists were repeated with fresh seeds")
 
 
-def test_one_finalist_is_chosen_as_it_is(folder: Path) -> None:
+def test_one_finalist_is_chosen_as_it_is_and_repeated_afterwards(folder: Path) -> None:
     _, _, events = go(folder, search={"scheduler": "none"}, output={"finalists": 1, "choice": "best", "seeds": 2})
-    assert not [event for event in events if isinstance(event, FinalistsReported)]
     winner = only(events, WinnerChosen)
     assert isinstance(winner, WinnerChosen)
     assert winner.score == min(end.score for end in ends_of(events) if end.score is not None)
+    assert "repeated" not in winner.reason
+    assert [event.done for event in events if isinstance(event, FinalistsReported)] == [0, 1]
     assert [event.done for event in events if isinstance(event, RefitReported)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("finalists", [1, 2])
+def test_repetitions_that_diverge_are_told_and_the_run_goes_on(
+    finalists: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*args: object, **options: object) -> None:
+        raise DivergedError("the training loss became nan within step 7")
+
+    monkeypatch.setattr("lstm_tune.search.finalists.rescore", diverge)
+    _, outcome, events = go(folder, search={"scheduler": "none"}, output={"finalists": finalists})
+    assert outcome.bundle is not None
+    messages = [event.message for event in events if isinstance(event, Warned)]
+    assert f"Trial {outcome.winner} diverged when it was repeated with a fresh seed" in messages[-1]
 
 
 def test_the_verdict_is_told_and_kept(folder: Path) -> None:

@@ -1,0 +1,133 @@
+"""Which configuration wins: the best trials are repeated with fresh seeds, then a rule chooses among them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from statistics import fmean
+
+import numpy as np
+import torch
+
+from lstm_tune.search.cluster import Slot
+from lstm_tune.search.jobs import Job, run_jobs
+from lstm_tune.search.session import Session
+from lstm_tune.selection.choice import Choice, choose
+from lstm_tune.selection.out_of_fold import OutOfFold
+from lstm_tune.spec.errors import DivergedError
+from lstm_tune.spec.events import FinalistsReported, TrialEnded, Warned
+from lstm_tune.spec.hyperparameters import completed
+from lstm_tune.tasks.forecast import ForecastTask
+from lstm_tune.training.rescore import Rescored, rescore
+
+FINALISTS_SHARE = 0.5
+"""Share of the search's epochs that repeating the finalists may take; fewer are repeated where it would take more."""
+
+
+@dataclass(frozen=True)
+class Finalists:
+    """The winner and what was repeated to find it.
+
+    Attributes:
+        choice: the winner.
+        repeated: the repetition of each finalist that did not diverge, by trial; the winner's is among them unless it
+            diverged.
+        ends: how the trial of each of them ended, and the winner's, by trial.
+    """
+
+    choice: Choice
+    repeated: Mapping[int, Rescored]
+    ends: Mapping[int, TrialEnded]
+
+    def epochs(self, trial: int) -> int:
+        """The epochs that a trial and its repetition found best on average, at least 1."""
+        found = [self.ends[trial].best_epoch]
+        if trial in self.repeated:
+            found.append(self.repeated[trial].best.epoch)
+        return max(1, round(fmean(found)))
+
+
+def choose_winner(
+    session: Session, ends: Sequence[TrialEnded], losses: OutOfFold, slot: Slot, *, spent: int
+) -> Finalists:
+    """Repeats as many finalists as can be afforded, chooses one, and makes sure that the winner was repeated.
+
+    Args:
+        session: the run.
+        ends: candidates, the best first.
+        losses: their out-of-fold losses, of those that have any.
+        slot: what one training occupies.
+        spent: epochs that the search trained.
+    """
+    with_losses = set(losses.trials.tolist())
+    wanted = [end for end in ends if end.trial in with_losses][: session.experiment.output.finalists]
+    finalists = _affordable(wanted, spent=spent)
+    repeated = _repeat(session, finalists, slot) if len(finalists) > 1 else {}
+    choice = _choose(session, ends, losses, repeated)
+    if choice.end.trial not in repeated:
+        repeated |= _repeat(session, [choice.end], slot)
+    if choice.end.trial not in repeated:
+        problem = f"Trial {choice.end.trial} diverged when it was repeated with a fresh seed"
+        session.record(Warned(f"{problem}: there are no out-of-fold forecasts of it, and so no intervals."))
+    known = {end.trial: end for end in ends}
+    return Finalists(choice, repeated, {trial: known[trial] for trial in {choice.end.trial, *repeated}})
+
+
+def _choose(
+    session: Session, ends: Sequence[TrialEnded], losses: OutOfFold, repeated: Mapping[int, Rescored]
+) -> Choice:
+    """The winner among the repeated finalists, or among all candidates where none was repeated."""
+    rule, finish = session.experiment.output.choice, session.finish
+    if not repeated:
+        return choose(ends, losses, rule=rule, finish=finish)
+    among = [end for end in ends if end.trial in repeated]
+    choice = choose(among, _averaged(losses.of(repeated), repeated), rule=rule, finish=finish)
+    return replace(choice, reason=f"{choice.reason}; {len(repeated)} finalists were repeated with fresh seeds")
+
+
+def _affordable(finalists: list[TrialEnded], *, spent: int) -> list[TrialEnded]:
+    """As many finalists as can be repeated in a part of the epochs spent; no two runs take the same time."""
+    costs = accumulate(end.epochs for end in finalists)
+    return finalists[: sum(cost <= FINALISTS_SHARE * spent for cost in costs)]
+
+
+def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot) -> dict[int, Rescored]:
+    """The repetitions by trial, without those that diverged."""
+
+    def report(done: int) -> None:
+        session.record(FinalistsReported(done, len(finalists)))
+
+    jobs = [_repetition(session, end) for end in finalists]
+    expected_s = sum(end.seconds for end in finalists)
+    results = run_jobs(session.task, jobs, slot=slot, expected_s=expected_s, report=report)
+    pairs = zip(finalists, results, strict=True)
+    return {end.trial: result for end, result in pairs if result is not None}
+
+
+def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
+    """A job for a repetition, or None where another seed makes the configuration diverge: it is no finalist then."""
+    hyperparameters = completed(end.hyperparameters, task=session.experiment.task.kind)
+    training, portions, seed = session.experiment.training, session.portions, session.experiment.search.seed
+    max_epochs, patience_epochs = training.max_epochs, training.patience_epochs
+
+    def job(task: ForecastTask, device: torch.device) -> Rescored | None:
+        try:
+            return rescore(
+                task,
+                hyperparameters,
+                portions,
+                max_epochs=max_epochs,
+                patience_epochs=patience_epochs,
+                seed=seed,
+                device=device,
+            )
+        except DivergedError:
+            return None
+
+    return job
+
+
+def _averaged(losses: OutOfFold, repeated: Mapping[int, Rescored]) -> OutOfFold:
+    """Each finalist's losses, averaged over its trial and the repetition."""
+    fresh = [repeated[trial].tallies for trial in losses.trials.tolist()]
+    sums = np.stack([torch.cat([tally.sums for tally in tallies]).numpy() for tallies in fresh])
+    return replace(losses, sums=(losses.sums + sums) / 2)

@@ -1,0 +1,77 @@
+"""What the run's numbers add up to: the verdict, written down and told."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from lstm_tune.models.problem import Tally
+from lstm_tune.search.opening import Opened
+from lstm_tune.search.session import Session
+from lstm_tune.selection.choice import RULES, Choice, parameters_of
+from lstm_tune.selection.estimates import bias_corrected
+from lstm_tune.selection.out_of_fold import Floats, OutOfFold
+from lstm_tune.selection.overfitting import backtest_overfitting
+from lstm_tune.selection.verdict import Findings, TestPart, compare_on_test, reach_verdict
+from lstm_tune.spec.events import TrialEnded, VerdictReached
+from lstm_tune.spec.paths import write_json
+
+
+def judge(
+    session: Session, ends: Sequence[TrialEnded], losses: OutOfFold, choice: Choice, test: Opened | None
+) -> VerdictReached:
+    """The verdict of a run.
+
+    Args:
+        session: the run.
+        ends: the candidates.
+        losses: their out-of-fold losses.
+        choice: the winner.
+        test: the test part; None without one.
+    """
+    task, seed, finish = session.task, session.experiment.search.seed, session.finish
+    rule = RULES[session.experiment.output.choice].resampled(losses, parameters_of(losses, ends), finish)
+    blocks = len(task.test_blocks()) if test else int((losses.folds == losses.folds.max()).sum())
+    has_losses = len(losses.trials) > 0
+    claim = bias_corrected(losses, finish=finish, rule=rule, test_blocks=blocks, seed=seed) if has_losses else None
+    overfitting = backtest_overfitting(losses, finish=finish, rule=rule) if has_losses else None
+    best = session.best_baseline
+    findings = Findings(
+        metric=task.metric,
+        baseline=best.name,
+        baseline_score=best.score,
+        claim=claim,
+        overfitting=overfitting,
+        gap=choice.end.gap,
+        test=_test_part(session, test, best.name) if test else None,
+    )
+    verdict = reach_verdict(findings)
+    event = VerdictReached(
+        advice=verdict.advice,
+        sentences=list(verdict.sentences),
+        baseline=best.name,
+        expected=claim.corrected if claim else None,
+        low=claim.low if claim else None,
+        high=claim.high if claim else None,
+        naive=claim.naive if claim else None,
+        overfitting=overfitting.probability if overfitting else None,
+        p_value=findings.test.comparison.p_value if findings.test else None,
+    )
+    write_json(session.paths.verdict, asdict(event))
+    session.record(event)
+    return event
+
+
+def _test_part(session: Session, test: Opened, baseline: str) -> TestPart:
+    own, other = (_block_losses(tally) for tally in (test.own, test.baselines[baseline].tallies[0]))
+    series = session.task.test_blocks()
+    comparison = compare_on_test(own, other, series, seed=session.experiment.search.seed)
+    return TestPart(test.scored.score, test.baselines[baseline].score, comparison)
+
+
+def _block_losses(tally: Tally) -> Floats:
+    """Mean loss of each block; NaN where nothing counts."""
+    sums, counts = tally.sums.numpy(), tally.counts.numpy()
+    losses: Floats = np.full(len(sums), np.nan)
+    np.divide(sums, counts, out=losses, where=counts > 0)
+    return losses

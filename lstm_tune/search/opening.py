@@ -1,0 +1,54 @@
+"""The one look at the locked test part, and the ledger it is written into."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from lstm_tune.models.forecaster import Ensemble
+from lstm_tune.models.problem import Tally
+from lstm_tune.search.session import Session, now
+from lstm_tune.spec.events import TestScored
+from lstm_tune.spec.hyperparameters import Hyperparameters
+from lstm_tune.spec.paths import write_json
+from lstm_tune.tasks.baselines import BaselineScore, score_baseline_on_test
+from lstm_tune.tasks.metrics import applicable
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The locked test part after the one look at it.
+
+    Attributes:
+        scored: the scores.
+        own: the final model's sums and counts, one pair a forecast.
+        baselines: each baseline's likewise.
+    """
+
+    scored: TestScored
+    own: Tally
+    baselines: Mapping[str, BaselineScore]
+
+
+def open_test(session: Session, hyperparameters: Hyperparameters, network: Ensemble) -> Opened:
+    """Scores the final model and the baselines on the locked part, once, and writes the look down."""
+    task, tallies = session.task, {}
+    for name in applicable(task.design.quantiles):
+        with torch.inference_mode():
+            problem = replace(task, metric=name).final_problem(hyperparameters)
+            tallies[name] = problem.tally(network, "validation")
+    metrics = {name: replace(task, metric=name).score(tally) for name, tally in tallies.items()}
+    baselines = {name: score_baseline_on_test(task, name) for name in session.baselines()}
+    scores = {name: baseline.score for name, baseline in baselines.items()}
+    event = TestScored(task.metric, metrics[task.metric], scores, session.experiment.test_steps, metrics)
+    _write_look(session, event)
+    session.record(event)
+    return Opened(event, tallies[task.metric], baselines)
+
+
+def _write_look(session: Session, scored: TestScored) -> None:
+    ledger = session.paths.test_ledger
+    looks = json.loads(ledger.read_text()) if ledger.exists() else []
+    look = {"at": now(), "look": len(looks) + 1, "by": "run", "metric": scored.metric}
+    write_json(ledger, [*looks, {**look, "metrics": scored.metrics, "baselines": scored.baselines}])
