@@ -9,6 +9,7 @@ from lstm_tune.bundle.files import Bundle, Preprocessing, build_network, write_b
 from lstm_tune.models.forecaster import Ensemble
 from lstm_tune.search.cluster import Slot
 from lstm_tune.search.finalists import choose_winner
+from lstm_tune.search.forecasting import write_forecasts
 from lstm_tune.search.judging import judge
 from lstm_tune.search.opening import Opened, open_test
 from lstm_tune.search.refitting import train_final
@@ -71,6 +72,7 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     write_bundle(_bundle(session, hyperparameters, network, choice, test), session.paths.bundle)
     session.record(BundleWritten(session.paths.bundle.name))
     session.write_tables()
+    write_forecasts(session, finalists, test)
     data = _short(Path(session.experiment.data.path))
     command = f"lstm-tune predict {_short(session.paths.bundle)} {data} -o forecast.parquet"
     session.record(RunEnded("done", f"Forecast with: {command}"))

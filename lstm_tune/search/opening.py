@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from lstm_tune.models.forecaster import Ensemble
 from lstm_tune.models.problem import Tally
@@ -23,28 +24,30 @@ class Opened:
     Attributes:
         scored: the scores.
         own: the final model's sums and counts, one pair a forecast.
+        forecasts: what the final model forecast, float32 [E, h, Y] or [E, h, Y, Q].
         baselines: each baseline's likewise.
     """
 
     scored: TestScored
     own: Tally
+    forecasts: Tensor
     baselines: Mapping[str, BaselineScore]
 
 
 def open_test(session: Session, hyperparameters: Hyperparameters, network: Ensemble) -> Opened:
     """Scores the final model and the baselines on the locked part, once, and writes the look down."""
-    task, tallies = session.task, {}
-    for name in applicable(task.design.quantiles):
-        with torch.inference_mode():
-            problem = replace(task, metric=name).final_problem(hyperparameters)
-            tallies[name] = problem.tally(network, "validation")
+    task, names = session.task, applicable(session.task.design.quantiles)
+    problems = {name: replace(task, metric=name).final_problem(hyperparameters) for name in names}
+    with torch.inference_mode():
+        forecasts = problems[task.metric].forecasts(network, "validation")
+    tallies = {name: problem.judge(forecasts, "validation") for name, problem in problems.items()}
     metrics = {name: replace(task, metric=name).score(tally) for name, tally in tallies.items()}
     baselines = {name: score_baseline_on_test(task, name) for name in session.baselines()}
     scores = {name: baseline.score for name, baseline in baselines.items()}
     event = TestScored(task.metric, metrics[task.metric], scores, session.experiment.test_steps, metrics)
     _write_look(session, event)
     session.record(event)
-    return Opened(event, tallies[task.metric], baselines)
+    return Opened(event, tallies[task.metric], forecasts, baselines)
 
 
 def _write_look(session: Session, scored: TestScored) -> None:

@@ -18,7 +18,7 @@ from lstm_tune.spec.errors import LstmTuneError
 from lstm_tune.spec.events import BaselineScored, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
 from lstm_tune.spec.paths import write_atomically
-from lstm_tune.tasks.baselines import offer_statistical, quick_names, score_baseline
+from lstm_tune.tasks.baselines import offer_statistical, quick_names
 
 STATISTICAL_S, STATISTICAL_SHARE = 60.0, 0.1
 """Seconds for all statistical baselines together, and the share of the time limit that they may take at most."""
@@ -100,7 +100,7 @@ def _score_baselines(session: Session, names: Sequence[str]) -> None:
     already = session.baselines()
     for name in names:
         if name not in already:
-            scored = score_baseline(session.task, name)
+            scored = session.score_baseline(name)
             session.record(BaselineScored(name, scored.score, scored.standard_error))
             if scored.remark:
                 session.record(Warned(scored.remark))

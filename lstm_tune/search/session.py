@@ -13,6 +13,7 @@ from lstm_tune.spec.events import BaselineScored, read_events
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.paths import RunPaths
 from lstm_tune.tasks.assembly import Prepared
+from lstm_tune.tasks.baselines import BaselineScore, score_baseline
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.tasks.metrics import FORECAST_METRICS
 from lstm_tune.training.fold import Portions
@@ -63,6 +64,16 @@ class Session:
         """The baselines that were scored, by this process or an earlier one."""
         events = (stamped.event for stamped in read_events(self.paths.events))
         return {event.name: event for event in events if isinstance(event, BaselineScored)}
+
+    def score_baseline(self, name: str) -> BaselineScore:
+        """A baseline on the folds, with its forecasts; computed once in a process."""
+        if name not in self._scored:
+            self._scored[name] = score_baseline(self.task, name)
+        return self._scored[name]
+
+    @cached_property
+    def _scored(self) -> dict[str, BaselineScore]:
+        return {}
 
     @property
     def best_baseline(self) -> BaselineScored:

@@ -18,8 +18,7 @@ from lstm_tune.data.sequences import Sequences
 from lstm_tune.models.forecaster import Design
 from lstm_tune.models.problem import Tally
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
-from lstm_tune.tasks.forecast import ForecastProblem, ForecastTask, judged
-from lstm_tune.tasks.metrics import FORECAST_METRICS
+from lstm_tune.tasks.forecast import ForecastProblem, ForecastTask
 from lstm_tune.tasks.naive import RULES, Rule, seasonal_naive
 from lstm_tune.tasks.ridge import fit_ridge
 from lstm_tune.tasks.statistical import MODELS, is_installed, load, local_model
@@ -66,6 +65,7 @@ class BaselineScore:
         score: the metric: the mean over the folds, or on the test part.
         standard_error: of the fold mean; None with one fold and on the test part.
         tallies: the metric's sums and counts, one tally a fold; in it one pair a forecast, in a trial's order.
+        forecasts: what was forecast, float32 [E, h, Y], one tensor a fold.
         replaced: forecasts that the baseline could not make; the seasonal naive stands in.
     """
 
@@ -73,6 +73,7 @@ class BaselineScore:
     score: float
     standard_error: float | None
     tallies: tuple[Tally, ...]
+    forecasts: tuple[Tensor, ...]
     replaced: int
 
     @property
@@ -133,28 +134,32 @@ def offer_statistical(task: ForecastTask, *, budget_s: float) -> Offer:
 
 def score_baseline(task: ForecastTask, name: str) -> BaselineScore:
     """A baseline on the validation targets of every fold, fitted to each fold's training steps alone."""
-    pairs = zip(task.split.folds, task.problems(_reading(task)), strict=True)
-    tallied = [
-        _tally(problem, task, FORECAST_BASELINES[name](task.sequences, fold, task.design)) for fold, problem in pairs
+    problems = task.problems(_reading(task))
+    made = [
+        _forecasts(problem, task, FORECAST_BASELINES[name](task.sequences, fold, task.design))
+        for fold, problem in zip(task.split.folds, problems, strict=True)
     ]
-    tallies = tuple(tally for tally, _ in tallied)
+    forecasts = tuple(forecast for forecast, _ in made)
+    tallies = tuple(_tally(problem, task, forecast) for problem, forecast in zip(problems, forecasts, strict=True))
     scores = [task.score(tally) for tally in tallies]
     error = stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else None
-    return BaselineScore(name, fmean(scores), error, tallies, sum(replaced for _, replaced in tallied))
+    return BaselineScore(name, fmean(scores), error, tallies, forecasts, sum(replaced for _, replaced in made))
 
 
 def score_baseline_on_test(task: ForecastTask, name: str) -> BaselineScore:
     """A baseline on the locked test part, fitted to the development steps; its score is NaN without a test part."""
     forecast = FORECAST_BASELINES[name](task.sequences, task.split.test, task.design)
-    tally, replaced = _tally(task.final_problem(_reading(task)), task, forecast)
-    return BaselineScore(name, task.score(tally), None, (tally,), replaced)
+    problem = task.final_problem(_reading(task))
+    made, replaced = _forecasts(problem, task, forecast)
+    tally = _tally(problem, task, made)
+    return BaselineScore(name, task.score(tally), None, (tally,), (made,), replaced)
 
 
 def unjudged_folds(task: ForecastTask) -> list[int]:
     """Numbers, from 1, of the folds in which the metric has nothing to count, whatever is forecast."""
     reading = {**_reading(task), "window": 1, "seasonal_residual": False}
     forecast = QUICK["last value"](task.sequences, task.split.folds[0], task.design)
-    tallies = (_tally(problem, task, forecast)[0] for problem in task.problems(reading))
+    tallies = (_tally(problem, task, _forecasts(problem, task, forecast)[0]) for problem in task.problems(reading))
     return [k for k, tally in enumerate(tallies, start=1) if math.isnan(task.score(tally))]
 
 
@@ -166,24 +171,24 @@ def _reading(task: ForecastTask) -> Hyperparameters:
     return {**defaults, "window": window}
 
 
-def _tally(problem: ForecastProblem, task: ForecastTask, forecast: Forecast) -> tuple[Tally, int]:
-    """Sums and counts of the metric, one pair a forecast, and how many forecasts had to be replaced."""
-    metric, design = FORECAST_METRICS[task.metric], task.design
-    levels = torch.tensor(design.quantiles or (0.5,))
-    sums, counts, replaced = [torch.zeros(0).double()], [torch.zeros(0).double()], 0
-    _, batches, scales = problem.truths("validation")
-    for batch, scale in zip(batches, scales, strict=True):
-        made = forecast(batch.target)
-        missing = made.isnan()
+def _forecasts(problem: ForecastProblem, task: ForecastTask, forecast: Forecast) -> tuple[Tensor, int]:
+    """Forecasts [E, h, Y] of the judged targets, and how many had to be replaced."""
+    design, made, replaced = task.design, [], 0
+    for batch in problem.truths("validation")[1]:
+        told = forecast(batch.target)
+        missing = told.isnan()
         if missing.any():
             stand_in = seasonal_naive(batch.target, min(design.season, batch.target.shape[1]), design.horizon)
             replaced += int((missing & ~stand_in.isnan()).any(dim=(1, 2)).sum())
-            made = torch.where(missing, stand_in, made).nan_to_num(0.0)  # no history, no better guess
-        spread = made.unsqueeze(-1).expand(*made.shape, len(levels)) if design.quantiles else made
-        part = metric.sums(judged(spread, batch.future, scale, levels))
-        sums.append(part[0])
-        counts.append(part[1])
-    return Tally(torch.cat(sums), torch.cat(counts)), replaced
+            told = torch.where(missing, stand_in, told).nan_to_num(0.0)  # no history, no better guess
+        made.append(told)
+    return torch.cat(made), replaced
+
+
+def _tally(problem: ForecastProblem, task: ForecastTask, made: Tensor) -> Tally:
+    """Sums and counts of the metric, one pair a forecast; every quantile is the forecast itself."""
+    levels = len(task.design.quantiles)
+    return problem.judge(made.unsqueeze(-1).expand(*made.shape, levels) if levels else made, "validation")
 
 
 def _timed_histories(task: ForecastTask) -> tuple[Tensor, int]:

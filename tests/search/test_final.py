@@ -56,10 +56,24 @@ def test_repetitions_that_diverge_are_told_and_the_run_goes_on(
         raise DivergedError("the training loss became nan within step 7")
 
     monkeypatch.setattr("lstm_tune.search.finalists.rescore", diverge)
-    _, outcome, events = go(folder, search={"scheduler": "none"}, output={"finalists": finalists})
+    run, outcome, events = go(folder, search={"scheduler": "none"}, output={"finalists": finalists})
     assert outcome.bundle is not None
+    assert pl.read_parquet(run.paths.forecasts)["part"].unique().to_list() == ["test"]
     messages = [event.message for event in events if isinstance(event, Warned)]
     assert f"Trial {outcome.winner} diverged when it was repeated with a fresh seed" in messages[-1]
+
+
+def test_forecasts_of_folds_and_test_part_are_kept(folder: Path) -> None:
+    run, outcome, _ = go(folder, search={"scheduler": "none"})
+    table = pl.read_parquet(run.paths.forecasts)
+    parts = table["part"].unique(maintain_order=True).to_list()
+    assert parts == ["fold 1", "fold 2", "test"]
+    assert outcome.baselines is not None
+    test = table.filter(pl.col("part") == "test")
+    assert test["time"].to_list() == [57, 58, 59]
+    assert (test["forecast"] - test["truth"]).abs().mean() == pytest.approx(outcome.test_score)
+    assert (test["baseline"] - test["truth"]).abs().mean() in [pytest.approx(x) for x in outcome.baselines.values()]
+    assert table["forecast"].null_count() == table["baseline"].null_count() == 0
 
 
 def test_the_verdict_is_told_and_kept(folder: Path) -> None:
