@@ -7,6 +7,7 @@ import numpy as np
 
 from lstm_tune.data.building import build_panel
 from lstm_tune.data.folds import Split, auto_block, split_panel
+from lstm_tune.data.leaks import Leak, find_leaks
 from lstm_tune.data.panel import Columns, Panel
 from lstm_tune.data.reading import read_frame
 from lstm_tune.data.scaling import training_rows
@@ -74,6 +75,7 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
     season = asked if asked < int(development.max()) else 1
     space = experiment.dimensions
     sequences = prepare(panel, missing=missing)
+    _check_leaks(experiment, find_leaks(sequences, split.test, horizon=experiment.task.horizon, season=season))
     positive = bool(np.nanmin(sequences.target[training_rows(sequences, split.test)]) > 0)
     if space is None:
         space = default_space(
@@ -146,6 +148,22 @@ def _check_space(space: dict[str, Dimension], *, split: Split, positive: bool) -
         faults.append(Fault("space.log_transform", problem))
     if faults:
         raise InputError(faults)
+
+
+def _check_leaks(experiment: Experiment, leaks: list[Leak]) -> None:
+    """Refuses covariates that are the target: the search would find them, and new data would not have them."""
+    if leaks:
+        raise InputError(Fault(experiment.data.path, _leak(experiment, leak)) for leak in leaks)
+
+
+def _leak(experiment: Experiment, leak: Leak) -> str:
+    horizon, steps = experiment.task.horizon, f"{abs(leak.lag)} step{'' if abs(leak.lag) == 1 else 's'}"
+    when = f" {steps} {'earlier' if leak.lag > 0 else 'later'}" if leak.lag else ""
+    rule = f"be known {horizon} steps ahead" if leak.role == "known" else "know nothing of the future"
+    advice = "Name it in covariates.past" if leak.role == "known" and leak.lag >= 0 else "Correct it"
+    found = f"those of the target '{experiment.data.target[leak.target]}'{when} (correlation {leak.correlation:.4f})"
+    subject = f"column '{leak.covariate}' ({leak.role})"
+    return f"{subject} must {rule}, but its changes are {found}. {advice}, or leave it out"
 
 
 def _check_judged(task: ForecastTask) -> None:

@@ -115,6 +115,11 @@ DATA: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {"data__covariates": {"static": "size"}},
         r"column 'size' \(static\) must have one value a series, but changes .*Name it in covariates\.past",
     ),
+    "target among the known covariates": (
+        rows(header="ds,y,euro", line="{month},{value},1{value}", row9="2000-09-01,30,130"),
+        {"data__covariates": {"known": "euro"}},
+        r"column 'euro' \(known\) must be known 3 steps ahead, but its changes are those of the target 'y' \(corr",
+    ),
     "window longer than every series": (
         rows(),
         {"space__window": [50, 60]},

@@ -87,3 +87,27 @@ def test_corners_of_a_space_hold_every_hyperparameter(tmp_path: Path) -> None:
     small, large = corner(space, largest=False), corner(space, largest=True)
     assert (small["units"], large["units"], small["highway"], large["highway"]) == (4, 9, False, True)
     assert small["depth"] == large["depth"] == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "shift", "message"),
+    [
+        ("known", 0, r"data\.csv: column 'x' \(known\) must be known 2 steps ahead, but its changes are those of the"),
+        (
+            "known",
+            1,
+            r"target 'y' 1 step earlier \(correlation 1\.0000\)\. Name it in covariates\.past, or leave it out",
+        ),
+        (
+            "past",
+            -2,
+            r"'x' \(past\) must know nothing of the future, .* 'y' 2 steps later .* Correct it, or leave it out",
+        ),
+    ],
+)
+def test_covariate_that_is_the_target_is_refused(tmp_path: Path, role: str, shift: int, message: str) -> None:
+    frame = table(*(i * 7 % 40 + 1 for i in range(42))).with_columns(
+        pl.col("y").shift(shift).backward_fill().alias("x")
+    )
+    with pytest.raises(InputError, match=message):
+        prepared(tmp_path, frame.head(40), data={"covariates": {role: "x"}, "missing": "mask"})
