@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_tune.models.features import FeatureEncoder, FeatureStatistics
+from lstm_tune.models.linear import Highway
 from lstm_tune.models.lstm import Dropout, StackedLstm
 from lstm_tune.models.normalization import NORMALIZERS, last_observed
 from lstm_tune.spec.hyperparameters import Value
@@ -103,7 +104,7 @@ class Forecaster(nn.Module):
         hyperparameters: one value for each of the forecast task's hyperparameters.
 
     Source:
-        Linear highway: Lai et al. 2018 (LSTNet), section 3.5; per-window scaling: Salinas et al. 2020 (DeepAR),
+        Per-window scaling: Salinas et al. 2020 (DeepAR),
         section 3.3.
     """
 
@@ -140,9 +141,9 @@ class Forecaster(nn.Module):
         )
         self.output_dropout = nn.Dropout(dropout)
         summary = self.lstm.output_size + self.static.output_size
-        self.head = nn.Linear(summary, design.horizon * design.targets * self.outputs)
+        self.head = _zero_linear(summary, design.horizon * design.targets * self.outputs)
         self.step_head = _step_head(summary, self.known.output_size, design.targets * self.outputs)
-        self.highway = _zero_linear(self.window, design.horizon) if value["highway"] else None
+        self.highway = Highway(self.window, design.horizon) if value["highway"] else None
 
     def forward(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> Tensor:
         """Forecasts in the user's units.
@@ -165,10 +166,7 @@ class Forecaster(nn.Module):
 
     def scaled(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> Scaled:
         """Forecasts in normalised units; arguments as in `forward`."""
-        observed = ~target.isnan()
-        values = torch.where(observed, self._transformed(target), torch.zeros_like(target))
-        location, scale = self._location_and_scale(values[:, -self.window :], observed[:, -self.window :])
-        series = torch.where(observed, (values - location) / scale, torch.zeros_like(values))
+        series, observed, location, scale = self._normalized(target)
         window = series[:, -self.window :]
         steps = known.shape[1] - self.design.horizon
         known_features, static_features = self.known(known), self.static(static)
@@ -185,10 +183,28 @@ class Forecaster(nn.Module):
             repeated = summary.unsqueeze(1).expand(-1, self.design.horizon, -1)
             raw = raw + self.step_head(torch.cat([repeated, known_features[:, steps:]], dim=-1))
         raw = raw.unflatten(2, (self.design.targets, self.outputs))  # [B, h, Y, Q]
-        base = self._base(series, observed, window).unsqueeze(-1)
+        base = self._seasonal(series, observed)
+        if self.highway is not None:
+            base = base + self.highway(window)
+        base = base.unsqueeze(-1)
         if not self.design.quantiles:
             return Scaled((raw + base).squeeze(-1), location, scale)
         return Scaled(base + self._ordered(raw), location, scale)
+
+    def left_to_learn(self, target: Tensor, future: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a linear highway is fitted to.
+
+        Args:
+            target: [B, C, Y] history, as in `forward`.
+            future: [B, h, Y] the truth.
+
+        Returns:
+            The window [B, W, Y] and what the seasonal residual leaves of the truth [B, h, Y], in normalised units, and
+            the size [B, 1, Y] of such a unit.
+        """
+        series, observed, location, scale = self._normalized(target)
+        rest = (self._transformed(future) - location) / scale - self._seasonal(series, observed)
+        return series[:, -self.window :], rest, scale
 
     def scaled_target(self, target: Tensor, scaled: Scaled) -> Tensor:
         """The truth [B, h, Y] in the normalised units of a forecast; NaN stays NaN."""
@@ -211,16 +227,20 @@ class Forecaster(nn.Module):
         is_known = observed.any(dim=1, keepdim=True)
         return torch.where(is_known, location, mean), torch.where(is_known, scale, deviation)
 
-    def _base(self, series: Tensor, observed: Tensor, window: Tensor) -> Tensor:
-        """What the LSTM's output is added to: seasonal naive and highway; [B, h, Y]."""
-        base = series.new_zeros(1, self.design.horizon, self.design.targets)
-        if self.is_seasonal:
-            season = self.design.season
-            steps = [self.context - season + step % season for step in range(self.design.horizon)]
-            base = torch.where(observed[:, steps], series[:, steps], last_observed(series, observed))
-        if self.highway is not None:
-            base = base + self.highway(window.transpose(1, 2)).transpose(1, 2)
-        return base
+    def _normalized(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Normalised history and where it was observed, both [B, C, Y]; location and scale, both [B, 1, Y]."""
+        observed = ~target.isnan()
+        values = torch.where(observed, self._transformed(target), torch.zeros_like(target))
+        location, scale = self._location_and_scale(values[:, -self.window :], observed[:, -self.window :])
+        return torch.where(observed, (values - location) / scale, torch.zeros_like(values)), observed, location, scale
+
+    def _seasonal(self, series: Tensor, observed: Tensor) -> Tensor:
+        """The seasonal naive forecast that the network's is added to, zeros where it is not used; [B, h, Y]."""
+        if not self.is_seasonal:
+            return series.new_zeros(1, self.design.horizon, self.design.targets)
+        season = self.design.season
+        steps = [self.context - season + step % season for step in range(self.design.horizon)]
+        return torch.where(observed[:, steps], series[:, steps], last_observed(series, observed))
 
     def _ordered(self, raw: Tensor) -> Tensor:
         """Quantiles that cannot cross: the median, and positive steps away from it on both sides; [B, h, Y, Q]."""
@@ -236,10 +256,11 @@ def _step_head(summary: int, known: int, outputs: int) -> nn.Module | None:
     if not known:
         return None
     width = max(8, min(64, summary))
-    return nn.Sequential(nn.Linear(summary + known, width), nn.GELU(), nn.Linear(width, outputs))
+    return nn.Sequential(nn.Linear(summary + known, width), nn.GELU(), _zero_linear(width, outputs))
 
 
 def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """Adds nothing before training, so a network starts at its highway and its seasonal residual."""
     linear = nn.Linear(inputs, outputs)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

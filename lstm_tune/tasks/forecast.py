@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_tune.data.folds import Fold, Split
-from lstm_tune.data.panel import Integers, category_counts
+from lstm_tune.data.panel import Floats, Integers, category_counts
 from lstm_tune.data.scaling import ColumnStatistics, fit_statistics, seasonal_errors, training_rows
 from lstm_tune.data.sequences import (
     Batch,
@@ -26,6 +26,7 @@ from lstm_tune.models.problem import Part, Tally
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.tasks.losses import POINT_LOSSES, masked_mean, pinball
 from lstm_tune.tasks.metrics import FORECAST_METRICS, Judged, Metric, ratio
+from lstm_tune.tasks.ridge import complete_examples, series_scale
 
 EVALUATION_BATCH = 4096
 """Forecasts judged in one forward pass: enough to fill the kernels, little enough to fit a small GPU."""
@@ -72,9 +73,10 @@ class ForecastProblem:
     def network(self, hyperparameters: Hyperparameters) -> nn.Module:
         """A forecaster fitted to this fold's training rows; weights from torch's global generator."""
         is_log = bool(hyperparameters["log_transform"])
-        return Forecaster(
-            self._design, fit_forecast_statistics(self._sequences, self._fold, is_log=is_log), hyperparameters
-        )
+        statistics = fit_forecast_statistics(self._sequences, self._fold, is_log=is_log)
+        network = Forecaster(self._design, statistics, hyperparameters)
+        self._fit_highway(network)
+        return network
 
     def loss(self, network: nn.Module, chosen: Tensor) -> Tensor:
         """Mean loss in normalised units of the training forecasts `chosen` [B]."""
@@ -112,6 +114,15 @@ class ForecastProblem:
     def truths(self, part: Part) -> tuple[Examples, list[Batch], list[Tensor]]:
         """The forecasts of a part, their values in batches, and the scale of each series' errors [E, 1, Y] likewise."""
         return self._judged[part], *self._prepared(part)
+
+    def _fit_highway(self, network: Forecaster) -> None:
+        """Errors count in units of the series' own scale, so that quiet windows do not drown lively ones."""
+        examples = complete_examples(self._training, window=network.window, horizon=self._design.horizon)
+        if network.highway is None or not len(examples):
+            return
+        batch = self._gather(examples).batch(torch.arange(len(examples)))
+        window, truth, scale = network.left_to_learn(batch.target, batch.future)
+        network.highway.fit(window, truth, scale / series_scale(scale, torch.from_numpy(examples.series)))
 
     def _prepared(self, part: Part) -> tuple[list[Batch], list[Tensor]]:
         """The fixed batches of a part, gathered at their first use."""
@@ -166,6 +177,10 @@ class ForecastTask:
     def test_blocks(self) -> Integers:
         """Series of every forecast of the test part, in the order of its tally."""
         return validation_examples(self.sequences, self.split.test, horizon=self.design.horizon).series
+
+    def development_targets(self) -> Floats:
+        """Every target value before the test part, float32 [R, Y], NaN where missing."""
+        return self.sequences.target[training_rows(self.sequences, self.split.test)]
 
     def score(self, tally: Tally) -> float:
         """The metric of pooled sums and counts."""

@@ -14,6 +14,7 @@ from lstm_tune.data.folds import Fold
 from lstm_tune.data.panel import Integers
 from lstm_tune.data.sequences import Examples, Gatherer, Sequences, training_examples
 from lstm_tune.models.forecaster import Design
+from lstm_tune.models.linear import solve_ridge
 from lstm_tune.tasks.naive import carried
 
 LONGEST_WINDOW = 512
@@ -24,9 +25,6 @@ MOST_WINDOWS = 50_000
 
 MOST_VALUES = 20_000_000
 """Values in the training windows at most, 160 MB; reached only where window and horizon are long."""
-
-PENALTIES = torch.logspace(-8, 3, 34, dtype=torch.float64)
-"""Penalties to choose from, as multiples of the mean square of the inputs."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,13 @@ def fit_ridge(sequences: Sequences, fold: Fold, design: Design) -> Callable[[Ten
         [B, C, Y] histories -> [B, h, Y] forecasts in the same units, NaN for steps without a training window.
 
     Source:
-        Golub, Heath and Wahba 1979 for generalised cross-validation. Centring, weights and window length were chosen
+        `solve_ridge`. Centring, weights and window length were chosen
         by the validation folds of 9 panels and 28 single series, not by their test parts.
     """
     window = _window_steps(fold.train_ends, season=design.season, horizon=design.horizon)
-    examples = _complete_examples(sequences, fold, window=window, horizon=design.horizon)
+    examples = complete_examples(
+        training_examples(sequences, fold, window=window), window=window, horizon=design.horizon
+    )
     weights = torch.full((design.targets, window - 1, design.horizon), torch.nan, dtype=torch.float64)
     slope = torch.full((design.targets, design.horizon), torch.nan, dtype=torch.float64)
     if len(examples):
@@ -96,13 +96,12 @@ def _window_steps(ends: Integers, *, season: int, horizon: int) -> int:
     return 2
 
 
-def _complete_examples(sequences: Sequences, fold: Fold, *, window: int, horizon: int) -> Examples:
-    """Training windows that lie within their series with their whole horizon, evenly thinned where there are many."""
-    all_of_them = training_examples(sequences, fold, window=window)
-    origins, firsts, limits = all_of_them.origins, all_of_them.firsts, all_of_them.limits
+def complete_examples(examples: Examples, *, window: int, horizon: int) -> Examples:
+    """Those whose window and whole horizon lie within their series' training steps, thinned where there are many."""
+    origins, firsts, limits = examples.origins, examples.firsts, examples.limits
     keep = (origins - window >= firsts) & (origins + horizon <= limits)
-    examples = Examples(origins[keep], firsts[keep], limits[keep], all_of_them.series[keep])
-    return examples.latest(min(MOST_WINDOWS, MOST_VALUES // (window + horizon)))
+    complete = Examples(origins[keep], firsts[keep], limits[keep], examples.series[keep])
+    return complete.latest(min(MOST_WINDOWS, MOST_VALUES // (window + horizon)))
 
 
 def _filled(history: Tensor, window: int) -> Tensor:
@@ -124,22 +123,31 @@ def _fit(past: Tensor, future: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
     moving = deviation > 0  # False for NaN, and a window that stands still says nothing
     moves, deviation, series = moves[moving], deviation[moving], series[moving]
     change = future[moving] - past[moving, -1:]
-    unit = _series_deviation(deviation, series)
+    unit = series_scale(deviation, series)
     inputs, trend, targets = moves / unit[:, None], deviation / unit, change / unit[:, None]
     weights = torch.full((inputs.shape[1], targets.shape[1]), torch.nan, dtype=torch.float64)
     slope = torch.full((targets.shape[1],), torch.nan, dtype=torch.float64)
     observed = ~targets.isnan()
     for rows, steps in _groups(observed):
         if rows.sum() > 1:
-            weights[:, steps], slope[steps] = _solve(inputs[rows], trend[rows], targets[rows][:, steps])
+            weights[:, steps], slope[steps] = solve_ridge(inputs[rows], trend[rows], targets[rows][:, steps])
     return weights, slope
 
 
-def _series_deviation(deviation: Tensor, series: Tensor) -> Tensor:
-    """The root mean square deviation of each window's series, [E]."""
+def series_scale(scale: Tensor, series: Tensor) -> Tensor:
+    """The root mean square of each series' scales, for each of its examples.
+
+    Args:
+        scale: [E, ...].
+        series: [E] which series an example is of.
+
+    Returns:
+        The shape of `scale`.
+    """
     size = int(series.max()) + 1 if len(series) else 0
-    squares = torch.zeros(size, dtype=torch.float64).index_add(0, series, deviation.square())
-    return (squares / torch.bincount(series, minlength=size))[series].sqrt()
+    squares = scale.new_zeros((size, *scale.shape[1:])).index_add(0, series, scale.square())
+    counts = torch.bincount(series, minlength=size).reshape(-1, *(1,) * (scale.dim() - 1))
+    return (squares / counts)[series].sqrt()
 
 
 def _groups(observed: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -148,26 +156,6 @@ def _groups(observed: Tensor) -> list[tuple[Tensor, Tensor]]:
         return [(observed[:, 0], torch.arange(observed.shape[1]))]
     columns, numbers = torch.unique(observed, dim=1, return_inverse=True)
     return [(columns[:, k], torch.nonzero(numbers == k).flatten()) for k in range(columns.shape[1])]
-
-
-def _solve(inputs: Tensor, trend: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [W - 1, s] and slope [s] for inputs [E, W - 1], trend [E] and targets [E, s]; the slope is not penalised.
-
-    The trend is projected out, and one eigendecomposition then gives every penalty's solution and score.
-    """
-    energy = trend.square().sum()
-    inputs_slope, targets_slope = trend @ inputs / energy, trend @ targets / energy
-    rest, aims = inputs - trend[:, None] * inputs_slope, targets - trend[:, None] * targets_slope
-    values, vectors = torch.linalg.eigh(rest.T @ rest)
-    values = values.clamp(min=0)
-    aimed = vectors.T @ (rest.T @ aims)  # [W - 1, s]
-    inverse = 1 / (values + PENALTIES[:, None] * inputs.square().sum(dim=0).mean())  # [P, W - 1]
-    explained = (2 * inverse - values * inverse.square()) @ aimed.square()
-    left = aims.square().sum(dim=0) - explained  # [P, s]
-    freedom = len(inputs) - 1 - (values * inverse).sum(dim=1, keepdim=True)
-    score = torch.where(freedom > 0, left / freedom.square(), torch.inf)
-    weights = vectors @ (inverse[score.argmin(dim=0)].T * aimed)
-    return weights, targets_slope - inputs_slope @ weights
 
 
 def _tensor(values: Integers) -> Tensor:

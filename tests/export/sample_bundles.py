@@ -36,9 +36,8 @@ def bundle_of(
         static=statistics_of(static),
     )
     network = Ensemble([Forecaster(design, statistics, values) for _ in range(members)])
-    for member in network.members:
-        if member.highway is not None:
-            nn.init.normal_(member.highway.weight, std=0.3)
+    for parameter in network.parameters():  # a new head is silent
+        nn.init.normal_(parameter, std=0.3)
     columns = Columns(
         targets=tuple(f"y{i}" for i in range(design.targets)),
         time="day",

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lstm_tune.models.features import FeatureStatistics
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics, context_steps
+from lstm_tune.models.linear import Highway
 from lstm_tune.spec.hyperparameters import completed
 
 NAN = float("nan")
@@ -23,8 +24,11 @@ def forecaster(design: Design | None = None, fitted: ForecastStatistics | None =
     torch.manual_seed(0)
     values = completed({"units": 6, "window": 8, **chosen}, task="forecast")
     network = Forecaster(design or Design(horizon=5, season=4, targets=1), fitted or statistics(), values)
+    nn.init.normal_(network.head.weight, std=0.1)
+    if network.step_head is not None:
+        nn.init.normal_(network.step_head[-1].weight, std=0.1)
     if network.highway is not None:
-        nn.init.normal_(network.highway.weight, std=0.1)
+        nn.init.normal_(network.highway.correction.weight, std=0.1)
     return network.eval()
 
 
@@ -119,24 +123,24 @@ def test_quantiles_surround_the_median_by_hand() -> None:
     assert network._ordered(raw).flatten().tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_highway_starts_at_zero() -> None:
-    values = completed({"highway": True}, task="forecast")
-    highway = Forecaster(Design(horizon=3, season=1, targets=1), statistics(), values).highway
-    assert highway is not None
-    assert not highway.weight.any()
-    assert not highway.bias.any()  # type: ignore[union-attr]
+def test_network_starts_at_the_seasonal_naive() -> None:
+    network, history = Forecaster(Design(5, 4, 1), statistics(), completed({"window": 8}, task="forecast")), histories()
+    expected = history[:, [4, 5, 6, 7, 4]]
+    assert torch.allclose(forecast(network.eval(), history), expected, rtol=1e-5)
 
 
 def test_highway_is_linear_from_the_window_to_each_step() -> None:
     network = forecaster(
         Design(horizon=2, season=1, targets=1), window=3, normalization="none", seasonal_residual=False
     )
-    network.highway = nn.Linear(3, 2)
-    highway = network.highway
+    highway = Highway(3, 2)
     silence_heads(network)
     network.highway = highway
+    highway.get_buffer("weight").copy_(torch.tensor([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]))
+    highway.get_buffer("bias").copy_(torch.tensor([0.5, -0.5]))
+    nn.init.constant_(highway.correction.bias, 0.25)
     history = torch.tensor([[[40.0], [60.0], [70.0]]])
-    scaled = (highway.weight @ torch.tensor([-1.0, 1.0, 2.0])) + highway.bias
+    scaled = torch.tensor([-1.0 + 4.0 + 0.75, 3.0 - 0.25])
     assert torch.allclose(forecast(network, history).flatten(), scaled * 10 + 50, atol=1e-4)
 
 

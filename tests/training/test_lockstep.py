@@ -186,7 +186,14 @@ def test_huge_learning_rate_is_a_divergence_and_not_a_crash(panel_of: PanelMaker
 @pytest.mark.parametrize("loss", ["mae", "huber", "mse"])
 def test_sine_is_learned(panel_of: PanelMaker, loss: str) -> None:
     trial = lockstep(
-        sine_task(panel_of), epochs=60, patience=60, learning_rate=0.01, dropout=0.0, seasonal_residual=False, loss=loss
+        sine_task(panel_of),
+        epochs=60,
+        patience=60,
+        learning_rate=0.01,
+        dropout=0.0,
+        highway=False,
+        seasonal_residual=False,
+        loss=loss,
     )
     scores = [result.score for result in trial.epochs()]
     assert scores[0] > 0.5  # in units of a step's change

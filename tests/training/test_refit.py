@@ -13,7 +13,7 @@ from lstm_tune.training.fold import Portions
 from lstm_tune.training.refit import refit, refit_steps
 
 PanelMaker = Callable[..., Panel]
-VALUES = completed({"units": 4, "window": 10}, task="forecast")
+VALUES = completed({"units": 4, "window": 10, "highway": False, "seasonal_residual": False}, task="forecast")
 
 
 def line_task(panel_of: PanelMaker, *, steps: int = 80, block: int = 10) -> ForecastTask:
