@@ -27,7 +27,7 @@ def run(
     overrides: Sequence[str] = (),
     listeners: Sequence["Callable[[Stamped], None]"] = (),
 ) -> "Outcome":
-    """Runs an experiment on this machine, without a display.
+    """Runs an experiment on this machine, without a display, and writes its report.
 
     Args:
         experiment: a YAML file, or what it would hold as a mapping (paths then relative to the working directory).
@@ -41,6 +41,7 @@ def run(
         InputError: the experiment or its data is wrong; lists every fault.
         SearchFailedError: no trial reached a score.
     """
+    from lstm_tune.report.ending import report_end
     from lstm_tune.search.runner import Run
     from lstm_tune.spec.loading import load_experiment, parse_experiment
 
@@ -48,7 +49,11 @@ def run(
         checked, folder = parse_experiment(experiment, overrides=overrides), Path.cwd()
     else:
         checked, folder = load_experiment(experiment, overrides), Path(experiment).parent
-    return Run.create(checked, folder=folder).go(listeners)
+    run = Run.create(checked, folder=folder)
+    try:
+        return run.go(listeners)
+    finally:
+        report_end(run.paths, listeners)
 
 
 def load(path: Path | str) -> "Model":

@@ -10,10 +10,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_tune"
 LAYERS = [{"spec"}, {"data", "models"}, {"training", "tasks"}, {"bundle"}, {"selection", "export"}]
-LAYERS += [{"search", "display"}, {"cli"}]
+LAYERS += [{"search", "display", "report"}, {"cli"}]
 LEVEL = {folder: level for level, folders in enumerate(LAYERS, start=1) for folder in folders}
-HEAVY = {"torch", "ray", "polars", "optuna"}
-HOMES = {"ray": {"search"}, "optuna": {"search"}, "rich": {"display", "cli"}}
+HEAVY = {"torch", "ray", "polars", "optuna", "altair", "vl_convert"}
+HOMES = {
+    "altair": {"report"},
+    "vl_convert": {"report"},
+    "ray": {"search"},
+    "optuna": {"search"},
+    "rich": {"display", "cli"},
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -60,7 +66,7 @@ from lstm_tune.cli.main import main
 try:
     main()
 finally:
-    print(sorted(sys.modules.keys() & {"torch", "ray", "polars", "optuna"}))
+    print(sorted(sys.modules.keys() & {"torch", "ray", "polars", "optuna", "altair", "vl_convert"}))
 """
 
 

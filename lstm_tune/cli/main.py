@@ -97,6 +97,26 @@ def leaderboard(
 
 
 @app.command()
+def report(
+    run: Run,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="page, or folder of pictures; default: in the run", show_default=False),
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="html: one page; png: the pictures alone")] = "html",
+) -> None:
+    """Write a page about a run, finished or not: verdict, forecasts, search, training.
+
+    `lstm-tune report runs/air-passengers-20260101-120000`
+
+    `lstm-tune report runs/air-passengers-20260101-120000 --format png -o pictures`
+    """
+    from lstm_tune.cli.reporting import report_run
+
+    report_run(run, output, format=format)
+
+
+@app.command()
 def validate(space: Space, overrides: Overrides = None) -> None:
     """Check a file and its data, and show what a search would do.
 

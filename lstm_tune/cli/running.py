@@ -13,6 +13,7 @@ from lstm_tune.display.board import Board
 from lstm_tune.display.follow import follow as follow_events
 from lstm_tune.display.leaderboard import render
 from lstm_tune.display.live import choose_display
+from lstm_tune.report.ending import report_end
 from lstm_tune.spec.events import read_events
 from lstm_tune.spec.loading import load_experiment
 from lstm_tune.spec.paths import RunPaths, open_run
@@ -69,7 +70,10 @@ def show_leaderboard(root: Path, *, follow: bool, json: bool) -> None:
 
 def _go(run: "Run", *, json: bool, warm_start: RunPaths | None = None) -> None:
     with own_terminal(run.paths.driver_log) as console, choose_display(json=json, console=console) as display:
-        outcome = run.go([display], warm_start=warm_start)
+        try:
+            outcome = run.go([display], warm_start=warm_start)
+        finally:
+            report_end(run.paths, [display])
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
 

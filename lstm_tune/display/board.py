@@ -11,6 +11,7 @@ from lstm_tune.spec.events import (
     BundleWritten,
     FinalistsReported,
     RefitReported,
+    ReportWritten,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -32,6 +33,7 @@ _Note = (
     | TestScored
     | VerdictReached
     | BundleWritten
+    | ReportWritten
     | Warned
 )
 
@@ -123,6 +125,7 @@ class Board:
         test: scores on the test part, or None.
         verdict: what the numbers add up to, or None.
         bundle: directory of the exported model, or None.
+        report_page: the page about the run, or None.
         warnings: all of them, oldest first.
         end: how the run ended, or None while it goes on.
     """
@@ -145,6 +148,7 @@ class Board:
     test: TestScored | None = None
     verdict: VerdictReached | None = None
     bundle: str | None = None
+    report_page: str | None = None
     warnings: list[str] = field(default_factory=list)
     end: RunEnded | None = None
 
@@ -212,6 +216,8 @@ class Board:
                 self.test = event
             case BundleWritten():
                 self.bundle = event.path
+            case ReportWritten():
+                self.report_page = event.path
             case Warned():
                 self.warnings.append(event.message)
 

@@ -135,6 +135,8 @@ def _results(board: Board) -> list[tuple[str, str, Style]]:
         notes += [("verdict", advice, ACCENT), *(("", reason, PLAIN) for reason in reasons)]
     if board.bundle is not None:
         notes.append(("model", board.bundle, ACCENT))
+    if board.report_page is not None:
+        notes.append(("report", board.report_page, ACCENT))
     return notes
 
 

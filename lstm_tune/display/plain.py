@@ -9,6 +9,7 @@ from lstm_tune.spec.events import (
     Event,
     FinalistsReported,
     RefitReported,
+    ReportWritten,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -76,11 +77,13 @@ def _sentence(event: Event, board: Board) -> str | None:
             return f"warning: {event.message}"
         case TrialStarted() | TrialReported() | FinalistsReported() | RefitReported():
             return None
-        case SearchEnded() | WinnerChosen() | TestScored() | VerdictReached() | BundleWritten() | RunEnded():
+        case SearchEnded() | WinnerChosen() | TestScored() | VerdictReached() | BundleWritten():
+            return _result(event, board)
+        case ReportWritten() | RunEnded():
             return _result(event, board)
 
 
-_Result = SearchEnded | WinnerChosen | TestScored | VerdictReached | BundleWritten | RunEnded
+_Result = SearchEnded | WinnerChosen | TestScored | VerdictReached | BundleWritten | ReportWritten | RunEnded
 
 
 def _result(event: _Result, board: Board) -> str:
@@ -96,5 +99,7 @@ def _result(event: _Result, board: Board) -> str:
             return f"verdict: {' '.join(event.sentences)}"
         case BundleWritten():
             return f"model: {event.path}"
+        case ReportWritten():
+            return f"report: {event.path}"
         case RunEnded():
             return f"{event.state}: {event.message}"

@@ -257,6 +257,17 @@ class BundleWritten:
 
 
 @dataclass(frozen=True)
+class ReportWritten:
+    """The page about the run was written; told after its end, and not kept in its file.
+
+    Attributes:
+        path: the page.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know; the run goes on."""
 
@@ -289,6 +300,7 @@ Event = (
     | TestScored
     | VerdictReached
     | BundleWritten
+    | ReportWritten
     | Warned
     | RunEnded
 )
@@ -306,6 +318,7 @@ KINDS: dict[str, type[Event]] = {
     "test_scored": TestScored,
     "verdict_reached": VerdictReached,
     "bundle_written": BundleWritten,
+    "report_written": ReportWritten,
     "warned": Warned,
     "run_ended": RunEnded,
 }

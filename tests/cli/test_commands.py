@@ -22,7 +22,7 @@ from lstm_tune.spec.paths import RunPaths
 Run = Callable[..., Any]
 Write = Callable[..., Path]
 SEARCH_SPACES = Path(__file__).parents[2] / "search_spaces"
-COMMANDS = ["run", "resume", "leaderboard", "validate", "init", "schema", "predict", "export"]
+COMMANDS = ["run", "resume", "leaderboard", "report", "validate", "init", "schema", "predict", "export"]
 
 
 # --- help and exit codes --------------------------------------------------------------------------
@@ -189,6 +189,32 @@ def test_leaderboard_as_json_is_the_events(lstm_tune: Run, finished: Path, follo
 
 def test_followed_run_is_told_line_by_line_in_a_pipe(lstm_tune: Run, finished: Path) -> None:
     assert "Forecast with: lstm-tune predict best" in lstm_tune("leaderboard", finished, "-f").out
+
+
+# --- report ---------------------------------------------------------------------------------------
+
+
+def test_report_is_written_into_the_run_and_its_place_told(lstm_tune: Run, finished: Path) -> None:
+    ended = lstm_tune("report", finished)
+    assert (ended.code, ended.out) == (0, f"report: {RunPaths(finished).report}\n")
+    assert "best baseline: seasonal naive" in RunPaths(finished).report.read_text()
+
+
+def test_report_goes_where_it_is_wanted(lstm_tune: Run, finished: Path, tmp_path: Path) -> None:
+    assert lstm_tune("report", finished, "-o", tmp_path / "page.html").code == 0
+    assert lstm_tune("report", finished, "--format", "png", "-o", tmp_path / "pictures").code == 0
+    assert (tmp_path / "page.html").is_file()
+    assert (tmp_path / "pictures" / "history.png").is_file()
+
+
+def test_report_of_no_run_and_in_no_format_are_refused(lstm_tune: Run, finished: Path, tmp_path: Path) -> None:
+    ended = lstm_tune("report", tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert "is not a run" in ended.err
+    assert (
+        "--format: 'pdf' is not a report format. Known: html, png."
+        in lstm_tune("report", finished, "--format", "pdf").err
+    )
 
 
 # --- predict and export ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from lstm_tune.spec.events import (
     BundleWritten,
     Event,
     RefitReported,
+    ReportWritten,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -47,6 +48,7 @@ def whole_run() -> list[Stamped]:
         events.TestScored("mase", 0.95, {"last value": 1.4}, 12),
         BundleWritten("best"),
         RunEnded("done", "use it"),
+        ReportWritten("runs/toy/report.html"),
     ]
     return [Stamped(float(at_s), event) for at_s, event in enumerate(happened)]
 
@@ -75,6 +77,7 @@ def test_plain_display_tells_the_run_in_lines() -> None:
         "[00:10] test: mase 0.9500 on the last 12 steps; last value 1.4000",
         "[00:11] model: best",
         "[00:12] done: use it",
+        "[00:13] report: runs/toy/report.html",
     ]
 
 

@@ -12,6 +12,7 @@ from lstm_tune.spec.events import (
     Event,
     FinalistsReported,
     RefitReported,
+    ReportWritten,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -38,6 +39,7 @@ EVENTS: list[Event] = [
     RefitReported(1, 3),
     events.TestScored("mase", 1.3, {"last value": 2.0}, 12),
     BundleWritten("best"),
+    ReportWritten("runs/a/report.html"),
     Warned("Größe ≠ klein\nin two lines"),
     RunEnded("done", ""),
 ]
