@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 CAUTION = 2.0
 """What a degree of freedom costs in generalised cross-validation. Errors of overlapping windows resemble each other, so
-a price of one overfits: by 6 % on 22 short series' validation folds.
+a price of one overfits short series: on the validation folds of 16, prices of 2 and 1 gave 0.702 and 0.718 of the
+seasonal naive's error; on 22, prices of 1.5, 2 and 3 gave 0.696, 0.692 and 0.692.
 
 Source: Kim and Gu 2004, "Smoothing spline Gaussian regression", section 4.3, for raising the price."""
 
