@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lstm_tune.bundle.intervals import Intervals
 from lstm_tune.data.building import Missing
 from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
@@ -56,6 +58,7 @@ class Bundle:
         preprocessing: how a table becomes its input.
         hyperparameters: one value for each of the task's.
         facts: scores, versions and whatever else is worth knowing; JSON values.
+        intervals: of its forecasts; None where nothing could be calibrated.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Bundle:
     preprocessing: Preprocessing
     hyperparameters: Mapping[str, Value]
     facts: Mapping[str, Any]
+    intervals: Intervals | None = None
 
     @property
     def design(self) -> Design:
@@ -102,6 +106,7 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         "context_steps": bundle.network.context,
         "design": asdict(bundle.design),
         "hyperparameters": dict(bundle.hyperparameters),
+        "intervals": asdict(bundle.intervals) if bundle.intervals else None,
         "facts": dict(bundle.facts),
     }
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -161,7 +166,18 @@ def _bundle(manifest: dict[str, Any], raw: dict[str, Any], weights: dict[str, Te
     if any(int(name.partition(".")[0]) >= len(members) for name in weights):
         raise ValueError(f"{WEIGHTS} holds more networks than the {len(members)} that {MANIFEST} names")
     network = build_network(design, preprocessing, manifest["hyperparameters"], members)
-    return Bundle(manifest["name"], network, preprocessing, manifest["hyperparameters"], manifest["facts"])
+    intervals = _intervals(manifest.get("intervals"), design)
+    return Bundle(manifest["name"], network, preprocessing, manifest["hyperparameters"], manifest["facts"], intervals)
+
+
+def _intervals(raw: dict[str, Any] | None, design: Design) -> Intervals | None:
+    """The intervals of a manifest, in which null stands for NaN."""
+    if raw is None:
+        return None
+    reach = np.array(raw["reach"], dtype=np.float64)
+    if reach.shape != (design.horizon, design.targets) or len(raw["floors"]) != design.targets:
+        raise ValueError(f"intervals of shape {list(reach.shape)}")
+    return Intervals.of(float(raw["level"]), reach, raw["floors"])
 
 
 def _columns(raw: dict[str, Any]) -> Columns:

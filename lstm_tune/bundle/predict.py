@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from lstm_tune.bundle.files import Bundle, read_bundle
+from lstm_tune.bundle.intervals import scales
 from lstm_tune.data.building import build_panel
 from lstm_tune.data.grid import future_times
 from lstm_tune.data.panel import Panel
-from lstm_tune.data.sequences import Batch, Examples, Gatherer, prepare
+from lstm_tune.data.scaling import Doubles
+from lstm_tune.data.sequences import Batch, Examples, Gatherer, Sequences, prepare
 from lstm_tune.spec.errors import Fault, InputError
 
 PREDICTION_BATCH = 4096
@@ -45,22 +47,25 @@ class Model:
 
         Returns:
             One row a series and forecast step: the series columns, the time (column `step` from 1 where there is no
-            time column), each target in the user's units and, with quantiles, `<target>_q<level>` columns.
+            time column), each target in the user's units and, with quantiles, `<target>_q<level>` columns; where the
+            bundle has intervals, `<target>_low` and `<target>_high`, null for a series that never changed.
 
         Raises:
             InputError: columns are missing, values are invalid, or known covariates end too early.
         """
         panel = self._panel(frame, where)
+        sequences = prepare(panel, missing=self.bundle.preprocessing.missing)
         batches = torch.split(torch.arange(panel.size), PREDICTION_BATCH)
-        gatherer = self._gatherer(panel)
+        gatherer = self._gatherer(panel, sequences)
         with torch.inference_mode():
             forecasts = torch.cat([self.bundle.network(*gatherer.batch(chosen).inputs) for chosen in batches])
-        return self._table(panel, forecasts)
+        return self._table(panel, sequences, forecasts)
 
     def inputs(self, frame: pl.DataFrame, *, where: str = "data") -> Batch:
         """The network's raw input for every series of a table: what an exported graph is fed."""
         panel = self._panel(frame, where)
-        return self._gatherer(panel).batch(torch.arange(panel.size))
+        sequences = prepare(panel, missing=self.bundle.preprocessing.missing)
+        return self._gatherer(panel, sequences).batch(torch.arange(panel.size))
 
     def _panel(self, frame: pl.DataFrame, where: str) -> Panel:
         preprocessing = self.bundle.preprocessing
@@ -93,25 +98,36 @@ class Model:
         if faults:
             raise InputError(faults)
 
-    def _gatherer(self, panel: Panel) -> Gatherer:
-        sequences = prepare(panel, missing=self.bundle.preprocessing.missing)
+    def _gatherer(self, panel: Panel, sequences: Sequences) -> Gatherer:
         origins = panel.starts[:-1] + panel.histories
         examples = Examples(origins, panel.starts[:-1], origins, np.arange(panel.size))
         network = self.bundle.network
         return Gatherer(sequences, examples, context=network.context, horizon=network.design.horizon)
 
-    def _table(self, panel: Panel, forecasts: Tensor) -> pl.DataFrame:
+    def _table(self, panel: Panel, sequences: Sequences, forecasts: Tensor) -> pl.DataFrame:
         horizon, design = self.bundle.design.horizon, self.bundle.design
-        values = forecasts.reshape(panel.size * horizon, design.targets, -1).double().numpy()  # [S·h, Y, Q]
+        values = forecasts.reshape(panel.size, horizon, design.targets, -1).double().numpy()  # [S, h, Y, Q]
+        point = values[..., design.quantiles.index(0.5) if design.quantiles else 0]
+        ends = self._interval_ends(panel, sequences, point)
         repeated = np.repeat(np.arange(panel.size), horizon)
         names = [panel.names[name].gather(repeated) for name in panel.columns.series]
         table = pl.DataFrame([*names, self._times(panel, horizon)])
         for y, target in enumerate(panel.columns.targets):
-            middle = design.quantiles.index(0.5) if design.quantiles else 0
-            table = table.with_columns(pl.Series(target, values[:, y, middle]))
-            levels = [pl.Series(f"{target}_q{level:g}", values[:, y, q]) for q, level in enumerate(design.quantiles)]
-            table = table.with_columns(levels)
-        return table
+            columns = {target: point[:, :, y]}
+            columns |= {f"{target}_q{level:g}": values[:, :, y, q] for q, level in enumerate(design.quantiles)}
+            columns |= {f"{target}_{end}": both[:, :, y] for end, both in ends.items()}
+            table = table.with_columns([pl.Series(name, column.ravel()) for name, column in columns.items()])
+        lows_and_highs = [f"{target}_{end}" for target in panel.columns.targets for end in ends]
+        return table.with_columns(pl.col(lows_and_highs).fill_nan(None))
+
+    def _interval_ends(self, panel: Panel, sequences: Sequences, point: Doubles) -> dict[str, Doubles]:
+        """`low` and `high` [S, h, Y] around the point forecasts; empty where the bundle has no intervals."""
+        intervals = self.bundle.intervals
+        if intervals is None:
+            return {}
+        scale = scales(sequences, panel.histories, season=self.bundle.design.season)
+        low, high = intervals.around(point, scale[:, None, :])
+        return {"low": low, "high": high}
 
     def _times(self, panel: Panel, horizon: int) -> pl.Series:
         if panel.columns.time is None:

@@ -7,6 +7,8 @@ from typing import Any
 from lstm_tune.bundle.files import Bundle
 from lstm_tune.export.inputs import input_shapes
 
+_INTERVALS = "not in this graph; the bundle's predict gives <target>_low and <target>_high"
+
 
 def describe(bundle: Bundle) -> dict[str, Any]:
     """A graph's description, as JSON values.
@@ -14,7 +16,8 @@ def describe(bundle: Bundle) -> dict[str, Any]:
     Returns:
         `name`, `version` of this package, `horizon`, `context_steps`, `inputs` (shape of each), `columns` (role to
         names, in the order of the last axes), `features` (covariates; a categorical one is fed as the index into its
-        `categories`, -1 for any other value), `quantiles`, `frequency` and the rule for `missing` values.
+        `categories`, -1 for any other value), `quantiles`, `frequency`, the rule for `missing` values, and where to get
+        `intervals`: a graph leaves them out, as they need the whole history of a series.
     """
     preprocessing = bundle.preprocessing
     features = {"past": preprocessing.past, "known": preprocessing.known, "static": preprocessing.static}
@@ -29,4 +32,5 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "quantiles": list(bundle.design.quantiles),
         "frequency": preprocessing.frequency.every,
         "missing": preprocessing.missing,
+        "intervals": _INTERVALS if bundle.intervals else "none",
     }

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_tune.bundle.files import Bundle, Preprocessing, build_network, write_bundle
+from lstm_tune.bundle.intervals import Intervals
 from lstm_tune.models.forecaster import Ensemble
 from lstm_tune.search.cluster import Slot
 from lstm_tune.search.finalists import choose_winner
-from lstm_tune.search.forecasting import write_forecasts
+from lstm_tune.search.forecasting import OutOfFoldForecasts, write_forecasts
 from lstm_tune.search.judging import judge
 from lstm_tune.search.opening import Opened, open_test
 from lstm_tune.search.refitting import train_final
@@ -69,10 +70,12 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     network = build_network(session.task.design, _preprocessing(session), hyperparameters, members)
     test = open_test(session, hyperparameters, network) if session.experiment.test_steps else None
     verdict = judge(session, ends, losses, choice, test)
-    write_bundle(_bundle(session, hyperparameters, network, choice, test), session.paths.bundle)
+    forecasts = OutOfFoldForecasts.of_winner(session, finalists)
+    intervals = forecasts.intervals()
+    write_bundle(_bundle(session, hyperparameters, network, choice, intervals, test), session.paths.bundle)
     session.record(BundleWritten(session.paths.bundle.name))
     session.write_tables()
-    write_forecasts(session, finalists, test)
+    write_forecasts(session, forecasts, intervals, test)
     data = _short(Path(session.experiment.data.path))
     command = f"lstm-tune predict {_short(session.paths.bundle)} {data} -o forecast.parquet"
     session.record(RunEnded("done", f"Forecast with: {command}"))
@@ -102,7 +105,12 @@ def _preprocessing(session: Session) -> Preprocessing:
 
 
 def _bundle(
-    session: Session, hyperparameters: Hyperparameters, network: Ensemble, choice: Choice, test: Opened | None
+    session: Session,
+    hyperparameters: Hyperparameters,
+    network: Ensemble,
+    choice: Choice,
+    intervals: Intervals | None,
+    test: Opened | None,
 ) -> Bundle:
     facts = {
         "trial": choice.end.trial,
@@ -114,7 +122,7 @@ def _bundle(
         "created_at": now(),
         "packages": json.loads(session.paths.manifest.read_text())["packages"],
     }
-    return Bundle(session.experiment.name, network, _preprocessing(session), hyperparameters, facts)
+    return Bundle(session.experiment.name, network, _preprocessing(session), hyperparameters, facts, intervals)
 
 
 def _short(path: Path) -> str:

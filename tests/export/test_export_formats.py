@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from torch import Tensor
 
 import lstm_tune.bundle
 from lstm_tune.bundle.files import Bundle, read_bundle, write_bundle
+from lstm_tune.bundle.intervals import Intervals
 from lstm_tune.export import formats
+from lstm_tune.export.description import describe
 from lstm_tune.export.formats import DESCRIPTION, FORMATS, export_bundle
 from lstm_tune.export.graph import RawForecaster
 from lstm_tune.export.inputs import Inputs, input_shapes
@@ -122,6 +125,12 @@ def test_graphs_describe_themselves_alike(sample: Bundle, written: dict[str, Pat
     assert description["context_steps"] == json.loads(texts["context_steps"]) == sample.network.context
     assert description["columns"] == json.loads(texts["columns"])
     assert set(texts) == set(description)
+    assert description["intervals"] == "none"
+
+
+def test_graph_of_a_bundle_with_intervals_says_where_they_are() -> None:
+    bundle = replace(univariate(), intervals=Intervals(0.8, ((1.0,),) * 3, (None,)))
+    assert describe(bundle)["intervals"].startswith("not in this graph; the bundle's predict gives <target>_low")
 
 
 def test_graphs_hold_no_path_of_this_machine(written: dict[str, Path]) -> None:

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from search_setup import ends_of, go
 
+from lstm_tune.bundle.predict import load
 from lstm_tune.selection.out_of_fold import from_table, scores
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.events import Event, FinalistsReported, RefitReported, VerdictReached, Warned, WinnerChosen
@@ -58,6 +59,7 @@ def test_repetitions_that_diverge_are_told_and_the_run_goes_on(
     monkeypatch.setattr("lstm_tune.search.finalists.rescore", diverge)
     run, outcome, events = go(folder, search={"scheduler": "none"}, output={"finalists": finalists})
     assert outcome.bundle is not None
+    assert load(outcome.bundle).bundle.intervals is None
     assert pl.read_parquet(run.paths.forecasts)["part"].unique().to_list() == ["test"]
     messages = [event.message for event in events if isinstance(event, Warned)]
     assert f"Trial {outcome.winner} diverged when it was repeated with a fresh seed" in messages[-1]
@@ -74,6 +76,19 @@ def test_forecasts_of_folds_and_test_part_are_kept(folder: Path) -> None:
     assert (test["forecast"] - test["truth"]).abs().mean() == pytest.approx(outcome.test_score)
     assert (test["baseline"] - test["truth"]).abs().mean() in [pytest.approx(x) for x in outcome.baselines.values()]
     assert table["forecast"].null_count() == table["baseline"].null_count() == 0
+    assert (table["low"] < table["forecast"]).all()
+    assert (table["forecast"] < table["high"]).all()
+
+
+def test_bundle_predicts_intervals_of_the_level_asked_for(folder: Path) -> None:
+    _, outcome, _ = go(folder, search={"trials": 2}, output={"interval": 0.5})
+    assert outcome.bundle is not None
+    model = load(outcome.bundle)
+    assert model.bundle.intervals is not None
+    assert model.bundle.intervals.level == 0.5
+    forecast = model.predict(pl.read_csv(folder / "sine.csv"))
+    assert (forecast["y_low"] < forecast["y"]).all()
+    assert (forecast["y"] < forecast["y_high"]).all()
 
 
 def test_the_verdict_is_told_and_kept(folder: Path) -> None:
