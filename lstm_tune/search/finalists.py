@@ -59,8 +59,9 @@ def choose_winner(
         spent: epochs that the search trained.
     """
     with_losses = set(losses.trials.tolist())
+    default = session.default_trial(ends)
     wanted = [end for end in ends if end.trial in with_losses][: session.experiment.output.finalists]
-    finalists = _affordable(wanted, spent=spent)
+    finalists = _affordable(_with_defaults(wanted, ends, default), spent=spent)
     repeated = _repeat(session, finalists, slot) if len(finalists) > 1 else {}
     choice = _choose(session, ends, losses, repeated)
     if choice.end.trial not in repeated:
@@ -76,12 +77,20 @@ def _choose(
     session: Session, ends: Sequence[TrialEnded], losses: OutOfFold, repeated: Mapping[int, Rescored]
 ) -> Choice:
     """The winner among the repeated finalists, or among all candidates where none was repeated."""
-    rule, finish = session.experiment.output.choice, session.finish
+    rule, finish, default = session.experiment.output.choice, session.finish, session.default_trial(ends)
     if not repeated:
-        return choose(ends, losses, rule=rule, finish=finish)
+        return choose(ends, losses, rule=rule, finish=finish, defaults=default)
     among = [end for end in ends if end.trial in repeated]
-    choice = choose(among, _averaged(losses.of(repeated), repeated), rule=rule, finish=finish)
+    choice = choose(among, _averaged(losses.of(repeated), repeated), rule=rule, finish=finish, defaults=default)
     return replace(choice, reason=f"{choice.reason}; {len(repeated)} finalists were repeated with fresh seeds")
+
+
+def _with_defaults(finalists: list[TrialEnded], ends: Sequence[TrialEnded], default: int | None) -> list[TrialEnded]:
+    """The finalists, the default configuration first: what may stay must be judged as the others are."""
+    if default is None or len(finalists) < 2:
+        return finalists
+    chosen = [end for end in ends if end.trial == default]
+    return chosen + [end for end in finalists if end.trial != default][: len(finalists) - 1]
 
 
 def _affordable(finalists: list[TrialEnded], *, spent: int) -> list[TrialEnded]:

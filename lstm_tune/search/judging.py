@@ -30,7 +30,8 @@ def judge(
         test: the test part; None without one.
     """
     task, seed, finish = session.task, session.experiment.search.seed, session.finish
-    rule = RULES[session.experiment.output.choice].resampled(losses, parameters_of(losses, ends), finish)
+    chosen_by, default = RULES[session.experiment.output.choice], session.default_trial(ends)
+    rule = chosen_by.resampled(losses, parameters_of(losses, ends), finish, default)
     blocks = len(task.test_blocks()) if test else int((losses.folds == losses.folds.max()).sum())
     has_losses = len(losses.trials) > 0
     claim = bias_corrected(losses, finish=finish, rule=rule, test_blocks=blocks, seed=seed) if has_losses else None

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from lstm_tune.search.cluster import Slot, choose_slot, count_slots, local_ray
 from lstm_tune.search.final import Outcome, conclude
-from lstm_tune.search.proposals import searched
+from lstm_tune.search.importances import write_importances
+from lstm_tune.search.proposals import defaults, searched
 from lstm_tune.search.schedulers import Schedule, build_schedule
 from lstm_tune.search.session import Session
 from lstm_tune.search.stopping import StopRule, interruptible
@@ -16,7 +17,7 @@ from lstm_tune.search.tuning import Search, tune_trials
 from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.errors import LstmTuneError
 from lstm_tune.spec.events import BaselineScored, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
-from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
+from lstm_tune.spec.hyperparameters import Hyperparameters, Value, completed
 from lstm_tune.spec.paths import write_atomically
 from lstm_tune.tasks.baselines import offer_statistical, quick_names
 
@@ -55,7 +56,9 @@ def _search_and_conclude(session: Session, first: list[dict[str, Value]]) -> Out
     resources = session.experiment.resources
     slot = choose_slot(cpus=resources.cpus_per_trial, gpus=resources.gpus_per_trial)
     _announce(session, slot)
-    if _search(session, slot, first):
+    is_interrupted = _search(session, slot, first)
+    _weigh_hyperparameters(session)
+    if is_interrupted:
         return Outcome(session.paths.root, interrupted=True)
     _score_statistical(session)
     return conclude(session, slot)
@@ -147,6 +150,14 @@ def _search(session: Session, slot: Slot, first: list[dict[str, Value]]) -> bool
     return stop.interrupted
 
 
+def _weigh_hyperparameters(session: Session) -> None:
+    """Keeps what each hyperparameter mattered; the run needs it for nothing, so nothing here may end it."""
+    try:
+        write_importances(session.paths, session.prepared.space, session.records().values())
+    except Exception as error:
+        session.record(Warned(f"The hyperparameters' importances are not known: {type(error).__name__}: {error}"))
+
+
 def _study(
     session: Session, first: list[dict[str, Value]], records: dict[int, TrialRecord], *, gap_at_most: float | None
 ) -> Study:
@@ -165,7 +176,7 @@ def _study(
         parameters_at_most=parameters.at_most if parameters else None,
         gap_at_most=gap_at_most,
         records=records,
-        first=[_defaults(session), *first],
+        first=[defaults(session.prepared.space), *first],
     )
 
 
@@ -188,8 +199,3 @@ def _largest_live(session: Session, schedule: Schedule, slot: Slot) -> int:
     if schedule.needs_checkpoints:
         return at_most or session.experiment.search.trials
     return count_slots(slot, at_most=at_most)
-
-
-def _defaults(session: Session) -> dict[str, Value]:
-    """The first configuration of every search: the defaults, which the study moves into its space."""
-    return {name: knob.default for name, knob in HYPERPARAMETERS[session.experiment.task.kind].items()}

@@ -13,7 +13,7 @@ from optuna.distributions import (
 )
 
 from lstm_tune.spec.errors import Fault, InputError
-from lstm_tune.spec.hyperparameters import Value
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
 from lstm_tune.spec.space import Choice, Dimension, Fixed, Range, Space, active
 
 LARGEST_GRID = 10_000
@@ -120,6 +120,11 @@ def nearest(space: Space, wanted: dict[str, Value]) -> dict[str, Value]:
             values[name] = clipped(dimension, wanted.get(name))
     kept = active(space, values)
     return {name: kept[name] for name in searched(space) if name in kept}
+
+
+def defaults(space: Space) -> dict[str, Value]:
+    """The default configuration, moved into the space: what a search begins with and has to beat."""
+    return nearest(space, {name: knob.default for name, knob in HYPERPARAMETERS["forecast"].items()})
 
 
 def clipped(dimension: Range, wanted: Value | None) -> Value:

@@ -15,7 +15,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from lstm_tune.search.proposals import clipped
+from lstm_tune.search.proposals import clipped, defaults
 from lstm_tune.spec.errors import InputError, lookup
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
 from lstm_tune.spec.space import Choice, Fixed, Range, Space
@@ -162,4 +162,18 @@ def build_schedule(name: str, *, max_epochs: int, space: Space, seed: int) -> Sc
     Raises:
         InputError: there is no such scheduler, or it cannot work on this space.
     """
-    return lookup(SCHEDULERS, name, what="scheduler", where="search.scheduler")(max_epochs, space, seed)
+    schedule = lookup(SCHEDULERS, name, what="scheduler", where="search.scheduler")(max_epochs, space, seed)
+    _spare_defaults(schedule.scheduler, space)
+    return schedule
+
+
+def _spare_defaults(scheduler: TrialScheduler, space: Space) -> None:
+    """Lets the default configuration train to its end: it stays unless another is proven better, block by block."""
+    decide, spared = scheduler.on_trial_result, defaults(space).items()
+
+    def decide_for_others(controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = decide(controller, trial, result)
+        is_stopped = decision == TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if is_stopped and spared <= trial.config["hyperparameters"].items() else decision
+
+    scheduler.on_trial_result = decide_for_others

@@ -1,15 +1,17 @@
 """One process's work on a run: what its stages share."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
+from lstm_tune.search.proposals import defaults
 from lstm_tune.search.recorder import Recorder
 from lstm_tune.selection.losses import Blocks, LossStore
 from lstm_tune.selection.out_of_fold import Finish
 from lstm_tune.selection.records import TrialRecord, trial_records
 from lstm_tune.selection.tables import write_tables
-from lstm_tune.spec.events import BaselineScored, read_events
+from lstm_tune.spec.events import BaselineScored, TrialEnded, read_events
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.paths import RunPaths
 from lstm_tune.tasks.assembly import Prepared
@@ -44,6 +46,11 @@ class Session:
     def finish(self) -> Finish:
         """What the metric does with a fold's ratio."""
         return FORECAST_METRICS[self.task.metric].finish
+
+    def default_trial(self, ends: Iterable[TrialEnded]) -> int | None:
+        """The trial among these that ran the default configuration to its end; every search but a grid's begins so."""
+        wanted = defaults(self.prepared.space).items()
+        return next((end.trial for end in ends if wanted <= end.hyperparameters.items()), None)
 
     @property
     def portions(self) -> Portions:

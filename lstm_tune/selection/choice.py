@@ -52,27 +52,34 @@ class ChoiceRule:
     """How one of several trials is chosen.
 
     Attributes:
-        select: (losses, parameters [N], finish) -> the chosen row and why.
+        select: (losses, parameters [N], finish, the default configuration's trial) -> the chosen row and why.
         resampled: likewise -> the same rule for many resamples of the losses at once.
     """
 
-    select: Callable[[OutOfFold, Integers, Finish], Selected]
-    resampled: Callable[[OutOfFold, Integers, Finish], Rule]
+    select: Callable[[OutOfFold, Integers, Finish, int | None], Selected]
+    resampled: Callable[[OutOfFold, Integers, Finish, int | None], Rule]
 
 
 RULES: dict[str, ChoiceRule] = {
     "one-se": ChoiceRule(
-        lambda losses, parameters, finish: one_standard_error(losses, parameters, finish=finish),
-        lambda losses, parameters, finish: one_standard_error_rule(losses, parameters, finish=finish),
+        lambda losses, parameters, finish, defaults: one_standard_error(
+            losses, parameters, finish=finish, defaults=defaults
+        ),
+        lambda losses, parameters, finish, defaults: one_standard_error_rule(
+            losses, parameters, finish=finish, defaults=defaults
+        ),
     ),
     "best": ChoiceRule(
-        lambda losses, parameters, finish: best_mean(losses, finish=finish), lambda losses, parameters, finish: smallest
+        lambda losses, parameters, finish, defaults: best_mean(losses, finish=finish),
+        lambda losses, parameters, finish, defaults: smallest,
     ),
 }
 """Name to rule."""
 
 
-def choose(ends: Sequence[TrialEnded], losses: OutOfFold, *, rule: str, finish: Finish) -> Choice:
+def choose(
+    ends: Sequence[TrialEnded], losses: OutOfFold, *, rule: str, finish: Finish, defaults: int | None = None
+) -> Choice:
     """The winner among candidates.
 
     Args:
@@ -80,12 +87,13 @@ def choose(ends: Sequence[TrialEnded], losses: OutOfFold, *, rule: str, finish: 
         losses: their out-of-fold losses; without a row for any of them the best fold mean wins.
         rule: a key of `RULES`.
         finish: what the metric does with a fold's ratio.
+        defaults: the trial with the default configuration, if it is a candidate.
     """
     if not len(losses.trials):
         early = ", stopped early, as no trial ran to its end" if ends[0].state == "pruned" else ""
         return Choice(ends[0], f"the best fold mean{early}")
     chosen = lookup(RULES, rule, what="rule of choice", where="output.choice")
-    selected = chosen.select(losses, parameters_of(losses, ends), finish)
+    selected = chosen.select(losses, parameters_of(losses, ends), finish, defaults)
     return Choice(next(end for end in ends if end.trial == selected.trial), selected.reason)
 
 

@@ -7,12 +7,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]
 
-from lstm_tune.selection.out_of_fold import Finish, Floats, Integers, OutOfFold, Pooled, independent_units, scores
+from lstm_tune.selection.out_of_fold import (
+    Finish,
+    Floats,
+    Integers,
+    OutOfFold,
+    Pooled,
+    Units,
+    independent_units,
+    scores,
+)
 from lstm_tune.spec.errors import SearchFailedError
 
 FEWEST_UNITS = 4
 """Units that a standard error needs: with fewer than four differences it is itself off by half or more."""
+
+DOUBT = 0.025
+"""Probability that a configuration no better than the defaults is taken to be better, if it were the only one tried."""
 
 
 class Rule(Protocol):
@@ -48,16 +62,31 @@ def smallest(means: Floats) -> Integers:
 
 
 @dataclass(frozen=True)
+class Defaults:
+    """The configuration that stays unless the search proves another one better.
+
+    Attributes:
+        index: row of its trial.
+        proof: how much better than it trial n must be, float64 [N].
+    """
+
+    index: int
+    proof: Floats
+
+
+@dataclass(frozen=True)
 class FewestWithin:
     """The rule of one standard error: the fewest parameters among the trials that are hardly worse than the best.
 
     Attributes:
         margins: how much worse than trial n trial m may be, float64 [N, N]; one standard error of their difference.
         parameters: free parameters, int64 [N].
+        defaults: what stays unless one of these trials is proven better; None where there is nothing to stay with.
     """
 
     margins: Floats
     parameters: Integers
+    defaults: Defaults | None = None
 
     def __call__(self, means: Floats) -> Integers:
         """Chooses for each row of mean scores [R, N]; of equally small networks the better, of equals the first."""
@@ -65,6 +94,13 @@ class FewestWithin:
         limit = np.take_along_axis(means, best[:, None], axis=1) + self.margins[best]  # [R, N]
         is_near = means <= limit
         is_near[np.arange(len(best)), best] = True
+        if self.defaults is None:
+            return self._smallest(means, is_near)
+        gain = means[:, [self.defaults.index]] - means  # [R, N]
+        is_near &= ~(gain <= self.defaults.proof)  # NaN, where the defaults have no score, proves enough
+        return np.where(is_near.any(axis=1), self._smallest(means, is_near), self.defaults.index)
+
+    def _smallest(self, means: Floats, is_near: NDArray[np.bool_]) -> Integers:
         sizes = np.where(is_near, self.parameters, np.iinfo(np.int64).max)
         return smallest(np.where(sizes == sizes.min(axis=1, keepdims=True), means, np.nan))
 
@@ -80,16 +116,21 @@ def best_mean(oof: OutOfFold, *, finish: Finish) -> Selected:
     return Selected(index, int(oof.trials[index]), f"the best fold mean, {means[index]:.4g}")
 
 
-def one_standard_error(oof: OutOfFold, parameters: Integers, *, finish: Finish) -> Selected:
-    """The fewest parameters among the trials within one standard error of the best.
+def one_standard_error(
+    oof: OutOfFold, parameters: Integers, *, finish: Finish, defaults: int | None = None
+) -> Selected:
+    """The fewest parameters among the trials within one standard error of the best, if proven better than the defaults.
 
-    The standard error is that of the paired difference from the best trial (`paired_errors`). With fewer than
-    four independent units there is none worth the name and the best mean is chosen.
+    The standard error is that of the paired difference from the best trial (`paired_errors`). A trial replaces the
+    default configuration only where a one-sided paired t test at level `DOUBT` says that it is better: a search among
+    equals picks one of them by luck, and then the well-tried one is the better guess. With fewer than four independent
+    units there is no standard error worth the name: the defaults stay, or without them the best mean is chosen.
 
     Args:
         oof: N trials on B blocks.
         parameters: free parameters of each trial's network, int64 [N].
         finish: applied to a fold's ratio.
+        defaults: number of the trial with the default configuration, if it is one of them.
 
     Raises:
         SearchFailedError: no trial has a score.
@@ -99,12 +140,14 @@ def one_standard_error(oof: OutOfFold, parameters: Integers, *, finish: Finish) 
     """
     units = independent_units(oof)
     best = best_mean(oof, finish=finish)
+    means = scores(oof, finish)
+    rule = one_standard_error_rule(oof, parameters, finish=finish, defaults=defaults)
+    index = int(rule(means[None])[0])
+    if rule.defaults and index == rule.defaults.index:
+        return Selected(index, int(oof.trials[index]), _defaults_stay(means, index, best, units))
     if units.number < FEWEST_UNITS:
         reason = f"{best.reason}; {units.words()} are too few for the one-standard-error rule"
         return Selected(best.index, best.trial, reason)
-    means = scores(oof, finish)
-    rule = one_standard_error_rule(oof, parameters, finish=finish)
-    index = int(rule(means[None])[0])
     if index == best.index:
         return Selected(index, best.trial, f"{best.reason}; no smaller network comes within one standard error of it")
     margin = rule.margins[best.index, index]
@@ -116,15 +159,33 @@ def one_standard_error(oof: OutOfFold, parameters: Integers, *, finish: Finish) 
     return Selected(index, int(oof.trials[index]), reason)
 
 
-def one_standard_error_rule(oof: OutOfFold, parameters: Integers, *, finish: Finish) -> FewestWithin:
-    """The same rule for resamples of these trials; with too few units its margins are zero, so the best is chosen.
+def _defaults_stay(means: Floats, index: int, best: Selected, units: Units) -> str:
+    if index == best.index:
+        return f"{best.reason}, which the default configuration has"
+    found = f"{means[best.index]:.4g} of trial {best.trial} beside {means[index]:.4g}"
+    if units.number < FEWEST_UNITS:
+        return f"the default configuration: {units.words()} are too few to prove another one better ({found})"
+    return f"the default configuration: no other is better by more than chance over {units.words()} ({found})"
 
-    The margins come from all blocks: a resample's own would differ little and cost a product of matrices each.
+
+def one_standard_error_rule(
+    oof: OutOfFold, parameters: Integers, *, finish: Finish, defaults: int | None = None
+) -> FewestWithin:
+    """The same rule for resamples of these trials.
+
+    The margins come from all blocks: a resample's own would differ little and cost a product of matrices each. With too
+    few units they are zero, so the best is chosen, and nothing proves the defaults worse.
     """
     units = independent_units(oof)
     if units.number < FEWEST_UNITS:
-        return FewestWithin(np.zeros((len(parameters), len(parameters))), parameters)
-    return FewestWithin(paired_errors(oof, finish=finish), parameters)
+        margins, reach = np.zeros((len(parameters), len(parameters))), np.inf
+    else:
+        margins, reach = paired_errors(oof, finish=finish), float(stats.t.ppf(1 - DOUBT, units.number - 1))
+    rows = np.flatnonzero(oof.trials == defaults)
+    if not len(rows):
+        return FewestWithin(margins, parameters)
+    proof = margins[rows[0]] * reach if np.isfinite(reach) else np.full(len(parameters), np.inf)
+    return FewestWithin(margins, parameters, Defaults(int(rows[0]), proof))
 
 
 def paired_errors(oof: OutOfFold, *, finish: Finish) -> Floats:

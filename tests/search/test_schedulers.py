@@ -1,4 +1,5 @@
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +33,34 @@ def test_only_population_based_training_needs_checkpoints() -> None:
 def test_unknown_scheduler_names_the_nearest() -> None:
     with pytest.raises(InputError, match=r"search\.scheduler: 'ahsa' is not a scheduler\. Did you mean 'asha'\?"):
         build_schedule("ahsa", max_epochs=9, space=SPACE, seed=0)
+
+
+CONTROLLER = SimpleNamespace(get_live_trials=list)
+
+
+class FakeTrial:
+    """What a scheduler sees of a trial."""
+
+    def __init__(self, units: int) -> None:
+        self.trial_id, self.config = f"trial{units}", {"hyperparameters": {"units": units}}
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
+def test_default_configuration_is_never_stopped_early(scheduler: str) -> None:
+    made = build_schedule(scheduler, max_epochs=27, space={"units": Range(4, 64)}, seed=0).scheduler
+    made.set_search_properties("best_score", "min")
+    decisions: dict[int, set[str]] = {32: set(), 8: set()}
+    good, bad = [FakeTrial(10 + i) for i in range(9)], [FakeTrial(units) for units in decisions]
+    for trial in good + bad:
+        made.on_trial_add(CONTROLLER, trial)
+    for epoch in range(1, 27):
+        for trial in good:
+            made.on_trial_result(CONTROLLER, trial, {"epoch": epoch, "best_score": 1.0, "training_iteration": epoch})
+        for trial in bad:
+            result = {"epoch": epoch, "best_score": 9.0, "training_iteration": epoch}
+            decisions[trial.config["hyperparameters"]["units"]].add(made.on_trial_result(CONTROLLER, trial, result))
+    assert "STOP" in decisions[8]
+    assert decisions[32] == {"CONTINUE"}
 
 
 def test_population_needs_something_to_change() -> None:

@@ -101,6 +101,43 @@ def test_trials_without_scores_and_single_trials_do_no_harm() -> None:
     assert one_standard_error(one_series([[1.0, 2.0, 1.0, 2.0]]), np.array([5]), finish=same).index == 0
 
 
+def test_defaults_stay_where_the_best_is_not_better_by_more_than_chance() -> None:
+    default, lucky = [1.0, 1.2, 1.0, 1.2, 1.0, 1.2], [0.5, 1.5, 0.5, 1.5, 0.5, 1.5]
+    chosen = one_standard_error(one_series([default, lucky]), np.array([900, 5]), finish=same, defaults=10)
+    assert chosen.trial == 10
+    assert chosen.reason == (
+        "the default configuration: no other is better by more than chance over 6 points in time"
+        " (1 of trial 11 beside 1.1)"
+    )
+
+
+def test_a_trial_that_beats_the_defaults_on_every_block_replaces_them() -> None:
+    default, better, other = [1.0, 1.2, 1.0, 1.2], [0.5, 0.6, 0.5, 0.6], [0.9, 1.3, 0.9, 1.3]
+    losses, parameters = one_series([default, better, other]), np.array([5, 900, 1])
+    assert one_standard_error(losses, parameters, finish=same, defaults=10).trial == 11
+
+
+def test_proof_grows_with_fewer_blocks() -> None:
+    oof = one_series(np.random.default_rng(0).gamma(4, 1, (2, 6)))
+    rule = one_standard_error_rule(oof, np.array([1, 1]), finish=same, defaults=11)
+    assert rule.defaults is not None
+    assert rule.defaults.index == 1
+    assert rule.defaults.proof[0] == pytest.approx(2.5706 * rule.margins[1, 0], rel=1e-4)  # t(5), one-sided 2.5 %
+
+
+def test_too_few_blocks_prove_nothing_against_the_defaults() -> None:
+    chosen = one_standard_error(
+        one_series([[1.0, 2.0, 1.0], [0.0, 0.2, 0.1]]), np.array([900, 5]), finish=same, defaults=10
+    )
+    assert chosen.trial == 10
+    assert "3 points in time are too few to prove another one better" in chosen.reason
+
+
+def test_defaults_without_a_score_do_not_stay() -> None:
+    losses = one_series([[NAN] * 4, [1.0, 2.0, 1.0, 2.0]])
+    assert one_standard_error(losses, np.array([5, 900]), finish=same, defaults=10).trial == 11
+
+
 def test_few_blocks_fall_back_to_the_best_mean_and_say_so() -> None:
     chosen = one_standard_error(one_series([[1.0, 2.0, 1.0], [0.0, 3.2, 1.0]]), np.array([900, 5]), finish=same)
     assert chosen.index == 0
