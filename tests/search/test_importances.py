@@ -1,12 +1,16 @@
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from search_setup import ended
 
+from lstm_tune.search import process
 from lstm_tune.search.importances import importances, write_importances
 from lstm_tune.selection.records import TrialRecord
+from lstm_tune.spec.events import Warned
 from lstm_tune.spec.paths import RunPaths
 from lstm_tune.spec.space import parse_space
 
@@ -57,3 +61,11 @@ def test_they_are_kept_in_the_run(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     write_importances(paths, SPACE, records(40))
     assert sum(json.loads(paths.importances.read_text()).values()) > 0.99
+
+
+def test_a_run_goes_on_where_they_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "write_importances", lambda *arguments: 1 / 0)
+    recorded: list[object] = []
+    session = SimpleNamespace(paths=None, prepared=SimpleNamespace(space={}), records=dict, record=recorded.append)
+    process._weigh_hyperparameters(session)  # type: ignore[arg-type]
+    assert recorded == [Warned("The hyperparameters' importances are not known: ZeroDivisionError: division by zero")]
