@@ -169,11 +169,16 @@ def build_schedule(name: str, *, max_epochs: int, space: Space, seed: int) -> Sc
 
 def _spare_defaults(scheduler: TrialScheduler, space: Space) -> None:
     """Lets the default configuration train to its end: it stays unless another is proven better, block by block."""
-    decide, spared = scheduler.on_trial_result, defaults(space).items()
+    decide, wanted = scheduler.on_trial_result, defaults(space).items()
+    spared: set[str] = set()
 
     def decide_for_others(controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if trial.trial_id in spared:
+            return TrialScheduler.CONTINUE
         decision: str = decide(controller, trial, result)
-        is_stopped = decision == TrialScheduler.STOP
-        return TrialScheduler.CONTINUE if is_stopped and spared <= trial.config["hyperparameters"].items() else decision
+        if decision == TrialScheduler.STOP and wanted <= trial.config["hyperparameters"].items():
+            spared.add(trial.trial_id)
+            return TrialScheduler.CONTINUE
+        return decision
 
     scheduler.on_trial_result = decide_for_others

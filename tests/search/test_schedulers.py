@@ -2,6 +2,7 @@ import random
 from types import SimpleNamespace
 
 import pytest
+from ray.tune.schedulers import TrialScheduler
 
 from lstm_tune.search.schedulers import SCHEDULERS, build_schedule, changeable, explored
 from lstm_tune.spec.errors import InputError
@@ -49,18 +50,18 @@ class FakeTrial:
 def test_default_configuration_is_never_stopped_early(scheduler: str) -> None:
     made = build_schedule(scheduler, max_epochs=27, space={"units": Range(4, 64)}, seed=0).scheduler
     made.set_search_properties("best_score", "min")
-    decisions: dict[int, set[str]] = {32: set(), 8: set()}
-    good, bad = [FakeTrial(10 + i) for i in range(9)], [FakeTrial(units) for units in decisions]
-    for trial in good + bad:
+    scores = {FakeTrial(units): 1.0 for units in range(10, 19)} | {FakeTrial(8): 9.0, FakeTrial(32): 9.0}
+    stopped = set()
+    for trial in scores:
         made.on_trial_add(CONTROLLER, trial)
     for epoch in range(1, 27):
-        for trial in good:
-            made.on_trial_result(CONTROLLER, trial, {"epoch": epoch, "best_score": 1.0, "training_iteration": epoch})
-        for trial in bad:
-            result = {"epoch": epoch, "best_score": 9.0, "training_iteration": epoch}
-            decisions[trial.config["hyperparameters"]["units"]].add(made.on_trial_result(CONTROLLER, trial, result))
-    assert "STOP" in decisions[8]
-    assert decisions[32] == {"CONTINUE"}
+        for trial in set(scores) - stopped:
+            report = {"epoch": epoch, "best_score": scores[trial], "training_iteration": epoch}
+            if made.on_trial_result(CONTROLLER, trial, report) == TrialScheduler.STOP:
+                stopped.add(trial)
+    names = {trial.trial_id for trial in stopped}
+    assert "trial8" in names
+    assert "trial32" not in names
 
 
 def test_population_needs_something_to_change() -> None:
