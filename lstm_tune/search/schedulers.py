@@ -173,12 +173,11 @@ def _spare_defaults(scheduler: TrialScheduler, space: Space) -> None:
     spared: set[str] = set()
 
     def decide_for_others(controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if trial.trial_id in spared:
-            return TrialScheduler.CONTINUE
-        decision: str = decide(controller, trial, result)
+        goes_on: str = TrialScheduler.CONTINUE
+        decision: str = goes_on if trial.trial_id in spared else decide(controller, trial, result)
         if decision == TrialScheduler.STOP and wanted <= trial.config["hyperparameters"].items():
             spared.add(trial.trial_id)
-            return TrialScheduler.CONTINUE
+            return goes_on
         return decision
 
     scheduler.on_trial_result = decide_for_others

@@ -55,7 +55,7 @@ def test_default_configuration_is_never_stopped_early(scheduler: str) -> None:
     for trial in scores:
         made.on_trial_add(CONTROLLER, trial)
     for epoch in range(1, 27):
-        for trial in set(scores) - stopped:
+        for trial in [trial for trial in scores if trial not in stopped]:
             report = {"epoch": epoch, "best_score": scores[trial], "training_iteration": epoch}
             if made.on_trial_result(CONTROLLER, trial, report) == TrialScheduler.STOP:
                 stopped.add(trial)
