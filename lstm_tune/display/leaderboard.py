@@ -145,7 +145,10 @@ def _test(board: Board, test: TestScored) -> str:
     steps = "the last step" if test.steps == 1 else f"the last {test.steps:,} steps"
     order = sorted(test.baselines, key=lambda name: board.key(test.baselines[name], is_trial=False, number=0))
     others = [f"{name} {formats.score(test.baselines[name], places)}" for name in order]
-    return "; ".join([f"{test.metric} {formats.score(test.score, places)} on {steps}", *others])
+    ends = (test.low, test.high)
+    between = " to ".join(formats.score(end, places) for end in ends if end is not None)
+    score = f"{test.metric} {formats.score(test.score, places)}{f' ({between})' if between else ''}"
+    return "; ".join([f"{score} on {steps}", *others])
 
 
 def _troubles(board: Board) -> list[tuple[str, str, Style]]:

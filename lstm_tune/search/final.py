@@ -69,8 +69,8 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     hyperparameters, members = train_final(session, finalists, slot)
     network = build_network(session.task.design, _preprocessing(session), hyperparameters, members)
     test = open_test(session, hyperparameters, network) if session.experiment.test_steps else None
-    verdict = judge(session, ends, losses, choice, test)
     forecasts = OutOfFoldForecasts.of_winner(session, finalists)
+    verdict = judge(session, ends, losses, choice, test, coverage=forecasts.coverage)
     intervals = forecasts.intervals()
     write_bundle(_bundle(session, hyperparameters, network, choice, intervals, test), session.paths.bundle)
     session.record(BundleWritten(session.paths.bundle.name))

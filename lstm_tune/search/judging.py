@@ -18,7 +18,13 @@ from lstm_tune.spec.paths import write_json
 
 
 def judge(
-    session: Session, ends: Sequence[TrialEnded], losses: OutOfFold, choice: Choice, test: Opened | None
+    session: Session,
+    ends: Sequence[TrialEnded],
+    losses: OutOfFold,
+    choice: Choice,
+    test: Opened | None,
+    *,
+    coverage: float | None,
 ) -> VerdictReached:
     """The verdict of a run.
 
@@ -28,6 +34,7 @@ def judge(
         losses: their out-of-fold losses.
         choice: the winner.
         test: the test part; None without one.
+        coverage: share of true values that the intervals held out of fold; None where that could not be tried.
     """
     task, seed, finish = session.task, session.experiment.search.seed, session.finish
     chosen_by, default = RULES[session.experiment.output.choice], session.default_trial(ends)
@@ -45,6 +52,8 @@ def judge(
         overfitting=overfitting,
         gap=choice.end.gap,
         test=_test_part(session, test, best.name) if test else None,
+        level=session.experiment.output.interval,
+        coverage=coverage,
     )
     verdict = reach_verdict(findings)
     event = VerdictReached(
@@ -57,6 +66,9 @@ def judge(
         naive=claim.naive if claim else None,
         overfitting=overfitting.probability if overfitting else None,
         p_value=findings.test.comparison.p_value if findings.test else None,
+        test_low=test.interval.low if test else None,
+        test_high=test.interval.high if test else None,
+        interval_level=session.experiment.output.interval,
     )
     write_json(session.paths.verdict, asdict(event))
     session.record(event)
@@ -67,7 +79,7 @@ def _test_part(session: Session, test: Opened, baseline: str) -> TestPart:
     own, other = (_block_losses(tally) for tally in (test.own, test.baselines[baseline].tallies[0]))
     series = session.task.test_blocks()
     comparison = compare_on_test(own, other, series, seed=session.experiment.search.seed)
-    return TestPart(test.scored.score, test.baselines[baseline].score, comparison)
+    return TestPart(test.scored.score, test.baselines[baseline].score, comparison, test.interval)
 
 
 def _block_losses(tally: Tally) -> Floats:

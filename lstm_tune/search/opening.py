@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lstm_tune.models.forecaster import Ensemble
 from lstm_tune.models.problem import Tally
 from lstm_tune.search.session import Session, now
+from lstm_tune.selection.estimates import Interval, score_interval
+from lstm_tune.selection.out_of_fold import OutOfFold
 from lstm_tune.spec.events import TestScored
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.spec.paths import write_json
@@ -26,12 +29,14 @@ class Opened:
         own: the final model's sums and counts, one pair a forecast.
         forecasts: what the final model forecast, float32 [E, h, Y] or [E, h, Y, Q].
         baselines: each baseline's likewise.
+        interval: of the score.
     """
 
     scored: TestScored
     own: Tally
     forecasts: Tensor
     baselines: Mapping[str, BaselineScore]
+    interval: Interval
 
 
 def open_test(session: Session, hyperparameters: Hyperparameters, network: Ensemble) -> Opened:
@@ -44,10 +49,28 @@ def open_test(session: Session, hyperparameters: Hyperparameters, network: Ensem
     metrics = {name: replace(task, metric=name).score(tally) for name, tally in tallies.items()}
     baselines = {name: score_baseline_on_test(task, name) for name in session.baselines()}
     scores = {name: baseline.score for name, baseline in baselines.items()}
-    event = TestScored(task.metric, metrics[task.metric], scores, session.experiment.test_steps, metrics)
+    interval = _interval(session, tallies[task.metric])
+    event = TestScored(
+        metric=task.metric,
+        score=metrics[task.metric],
+        baselines=scores,
+        steps=session.experiment.test_steps,
+        metrics=metrics,
+        low=interval.low,
+        high=interval.high,
+    )
     _write_look(session, event)
     session.record(event)
-    return Opened(event, tallies[task.metric], forecasts, baselines)
+    return Opened(event, tallies[task.metric], forecasts, baselines, interval)
+
+
+def _interval(session: Session, tally: Tally) -> Interval:
+    """The interval of the final model's score, from its test blocks."""
+    series = session.task.test_blocks()
+    blocks = np.arange(len(series))  # in the order of time within a series
+    sums, counts = tally.sums.numpy()[None], tally.counts.numpy()[None]
+    test = OutOfFold(np.zeros(1, dtype=np.int64), sums, counts, np.zeros_like(series), series, blocks)
+    return score_interval(test, finish=session.finish, seed=session.experiment.search.seed)
 
 
 def _write_look(session: Session, scored: TestScored) -> None:

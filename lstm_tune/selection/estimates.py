@@ -251,6 +251,32 @@ def interval(
     return Interval(None, None, f"no interval: {units.words()} were judged and {needed} are needed")
 
 
+def score_interval(oof: OutOfFold, *, finish: Finish, seed: int, repeats: int = 1000, level: float = 0.8) -> Interval:
+    """How far the score of a test may be from what endless tests of its kind would give, by a bootstrap of its blocks.
+
+    Series are drawn where there are at least eight, runs of times otherwise; the percentiles are expanded for the small
+    sample as in `interval`. Fewer than eight units give none: a resample of few knows nothing of the others.
+
+    Args:
+        oof: one model on the B blocks of the test, all of one fold.
+        finish: applied to the ratio.
+        seed: of the resampling.
+        repeats: resamples.
+        level: share of such intervals that should hold the endless score.
+    """
+    assert len(oof.trials) == 1, "an interval is one model's"
+    units = independent_units(oof)
+    if oof.blocks == 1:
+        return Interval(None, None, "one forecast: no interval")
+    if units.number < FEWEST_UNITS:
+        return Interval(None, None, f"no interval: {units.words()} are too few")
+    pooled = Pooled(oof, units, finish)
+    draws = np.concatenate([pooled.scores(drawn)[:, 0] for drawn in _resamples(units, seed, repeats)])
+    tail = _expanded_tail(units.number, level)
+    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    return Interval(float(low), float(high), f"{100 * level:.0f} % interval {low:.4g} to {high:.4g}")
+
+
 def _future_units(oof: OutOfFold) -> Units:
     """What differs between validation and a future test: other series where each was judged in one fold, or times."""
     pairs = np.unique(np.stack((oof.series, oof.folds)), axis=1)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from lstm_tune.selection.comparison import Comparison, diebold_mariano, paired_bootstrap
-from lstm_tune.selection.estimates import Estimate
+from lstm_tune.selection.estimates import Estimate, Interval
 from lstm_tune.selection.out_of_fold import Floats, Integers
 from lstm_tune.selection.overfitting import Overfitting
 
@@ -27,6 +27,7 @@ class TestPart:
         score: the final model's metric.
         baseline_score: the baseline's.
         comparison: the paired test of the two.
+        interval: of the final model's metric.
     """
 
     __test__ = False  # pytest: this is no test class
@@ -34,6 +35,7 @@ class TestPart:
     score: float
     baseline_score: float
     comparison: Comparison
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Findings:
         overfitting: the probability that the choice overfitted the validation blocks; None likewise.
         gap: generalisation gap of the chosen trial; None where it is unknown.
         test: the locked part; None where there is none.
+        level: share of true values that the interval around a single forecast should hold.
+        coverage: share that it held in each fold when calibrated on the others; None where that could not be tried.
     """
 
     metric: str
@@ -57,6 +61,8 @@ class Findings:
     overfitting: Overfitting | None
     gap: float | None
     test: TestPart | None
+    level: float
+    coverage: float | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,13 @@ def compare_on_test(own: Floats, other: Floats, series: Integers, *, seed: int) 
 def reach_verdict(findings: Findings) -> Verdict:
     """What the findings add up to."""
     advice = _advice(findings)
-    sentences = [_headline(findings, advice), *_claim(findings), *_test(findings), *_fit(findings)]
+    sentences = [
+        _headline(findings, advice),
+        *_claim(findings),
+        *_test(findings),
+        *_intervals(findings),
+        *_fit(findings),
+    ]
     return Verdict(advice, tuple(sentences))
 
 
@@ -138,8 +150,17 @@ def _test(findings: Findings) -> list[str]:
     p_value = test.comparison.p_value
     proof = f"p = {p_value:.2g}" if p_value is not None else "too few blocks for a test of the difference"
     return [
-        f"Test {findings.metric} {test.score:.4g}; {name}, the best baseline in validation"
+        f"Test {findings.metric} {test.score:.4g} ({test.interval.reason}); {name}, the best baseline in validation"
         f" ({findings.baseline_score:.4g}), {test.baseline_score:.4g}: {test.comparison.words} ({proof})."
+    ]
+
+
+def _intervals(findings: Findings) -> list[str]:
+    if findings.coverage is None:
+        return []
+    return [
+        f"The interval around each forecast is meant to hold {findings.level:.0%} of true values; calibrated on the"
+        f" other folds it held {findings.coverage:.0%}."
     ]
 
 

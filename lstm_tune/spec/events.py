@@ -209,6 +209,8 @@ class TestScored:
         baselines: each baseline's, by name.
         steps: steps of the test part a series.
         metrics: the final model's, by every metric that applies.
+        low: lower end of the 80 % interval of the score; None where too few forecasts were judged.
+        high: upper end.
     """
 
     metric: str
@@ -216,6 +218,8 @@ class TestScored:
     baselines: dict[str, float]
     steps: int
     metrics: dict[str, float] = field(default_factory=dict)
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,9 @@ class VerdictReached:
         naive: the winner's own validation score, which is too good.
         overfitting: probability of backtest overfitting; None where there are too few blocks.
         p_value: of the paired test against the baseline on the test part; None where it could not be made.
+        test_low: lower end of the 80 % interval of the test score; None where there is none.
+        test_high: upper end.
+        interval_level: share of true values that the interval around a single forecast should hold.
     """
 
     advice: str
@@ -243,6 +250,9 @@ class VerdictReached:
     naive: float | None
     overfitting: float | None
     p_value: float | None
+    test_low: float | None = None
+    test_high: float | None = None
+    interval_level: float | None = None
 
 
 @dataclass(frozen=True)

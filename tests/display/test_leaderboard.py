@@ -34,7 +34,7 @@ RESULTS: list[Event] = [
     SearchEnded("the budget is used", False),
     WinnerChosen(5, 0.45, "the simplest within one standard error"),
     RefitReported(3, 3),
-    events.TestScored("mase", 0.48, {"ridge autoregression": 0.51, "seasonal naive": 0.93}, 12),
+    events.TestScored("mase", 0.48, {"ridge autoregression": 0.51, "seasonal naive": 0.93}, 12, {}, 0.455, 0.5),
     BundleWritten("best"),
     RunEnded("done", "Use it: it is better than every baseline by more than chance explains."),
 ]
@@ -197,7 +197,10 @@ def test_results_are_shown_in_full_at_the_end(width: int) -> None:
     lines = lines_of(board_of(START, *BASELINES, *ended, *RESULTS), width)
     text = " ".join(" ".join(lines).split())
     assert "winner #5, 0.4500: the simplest within one standard error" in text
-    assert "test mase 0.4800 on the last 12 steps; ridge autoregression 0.5100; seasonal naive 0.9300" in text
+    assert (
+        "test mase 0.4800 (0.4550 to 0.5000) on the last 12 steps; ridge autoregression 0.5100; seasonal naive 0.9300"
+        in text
+    )
     assert "Use it: it is better than every baseline by more than chance explains." in text
     assert sum("#" in line and "±" in line for line in lines if "SE" not in line) == 10
 

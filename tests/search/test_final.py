@@ -8,8 +8,16 @@ from search_setup import ends_of, go
 
 from lstm_tune.bundle.predict import load
 from lstm_tune.selection.out_of_fold import from_table, scores
+from lstm_tune.spec import events as kinds
 from lstm_tune.spec.errors import DivergedError
-from lstm_tune.spec.events import Event, FinalistsReported, RefitReported, VerdictReached, Warned, WinnerChosen
+from lstm_tune.spec.events import (
+    Event,
+    FinalistsReported,
+    RefitReported,
+    VerdictReached,
+    Warned,
+    WinnerChosen,
+)
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -100,6 +108,17 @@ def test_the_verdict_is_told_and_kept(folder: Path) -> None:
     assert outcome.advice == verdict.advice == kept["advice"]
     assert verdict.low is None  # two forecasts on a short series are too few for an interval
     assert "no interval" in verdict.sentences[1]
+    assert "(one forecast: no interval)" in verdict.sentences[2]
+    assert (kept["test_low"], kept["test_high"], kept["interval_level"]) == (None, None, 0.8)
+    assert "The interval around each forecast is meant to hold 80% of true values" in verdict.sentences[3]
+
+
+def test_the_score_of_a_long_test_part_has_an_interval(folder: Path) -> None:
+    run, outcome, events = go(folder, search={"trials": 2}, validation={"test": 30, "folds": 2, "block": 3})
+    scored, kept = only(events, kinds.TestScored), json.loads(run.paths.verdict.read_text())
+    assert isinstance(scored, kinds.TestScored)
+    assert outcome.test_score is not None
+    assert kept["test_low"] == scored.low < outcome.test_score < scored.high == kept["test_high"]
 
 
 def test_without_a_test_part_nothing_is_said_of_one(folder: Path) -> None:

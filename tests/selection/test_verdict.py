@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from lstm_tune.selection.comparison import Comparison
-from lstm_tune.selection.estimates import Estimate
+from lstm_tune.selection.estimates import Estimate, Interval
 from lstm_tune.selection.overfitting import Overfitting
 from lstm_tune.selection.verdict import Findings, TestPart, compare_on_test, reach_verdict
 
 BETTER, WORSE = Comparison(-0.2, -4.0, 0.001, 40), Comparison(0.2, 4.0, 0.001, 40)
 UNCLEAR = Comparison(-0.1, None, None, 1)
+
+BETWEEN = Interval(0.5, 0.7, "80 % interval 0.5 to 0.7")
 
 
 def findings(*, expected: float = 0.6, test: TestPart | None = None, **changes: object) -> Findings:
@@ -19,12 +21,14 @@ def findings(*, expected: float = 0.6, test: TestPart | None = None, **changes: 
         "overfitting": None,
         "gap": 0.1,
         "test": test,
+        "level": 0.8,
+        "coverage": None,
     }
     return Findings(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def test_a_proven_lead_recommends_the_lstm() -> None:
-    verdict = reach_verdict(findings(test=TestPart(0.6, 0.8, BETTER)))
+    verdict = reach_verdict(findings(test=TestPart(0.6, 0.8, BETTER, BETWEEN)))
     assert verdict.advice == "use the LSTM"
     assert verdict.sentences[0] == "Use the LSTM: on the test part it is better than ridge, by more than chance."
     assert (
@@ -36,9 +40,9 @@ def test_a_proven_lead_recommends_the_lstm() -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        findings(test=TestPart(1.0, 0.8, WORSE)),
-        findings(test=TestPart(0.85, 0.8, UNCLEAR)),
-        findings(expected=0.85, test=TestPart(0.7, 0.8, UNCLEAR)),
+        findings(test=TestPart(1.0, 0.8, WORSE, BETWEEN)),
+        findings(test=TestPart(0.85, 0.8, UNCLEAR, BETWEEN)),
+        findings(expected=0.85, test=TestPart(0.7, 0.8, UNCLEAR, BETWEEN)),
         findings(expected=0.85),
         findings(claim=None),
     ],
@@ -51,9 +55,23 @@ def test_the_simpler_forecast_wins_unless_the_lstm_leads(found: Findings) -> Non
 
 
 def test_a_lead_that_chance_could_explain_is_not_proven() -> None:
-    verdict = reach_verdict(findings(test=TestPart(0.7, 0.8, UNCLEAR)))
+    verdict = reach_verdict(findings(test=TestPart(0.7, 0.8, UNCLEAR, BETWEEN)))
     assert verdict.advice == "not proven"
     assert "too few blocks for a test of the difference" in verdict.sentences[2]
+
+
+def test_the_test_score_has_its_interval_or_the_reason_why_not() -> None:
+    told = reach_verdict(findings(test=TestPart(0.6, 0.8, BETTER, BETWEEN))).sentences[2]
+    assert told.startswith("Test mase 0.6 (80 % interval 0.5 to 0.7); ridge, the best baseline")
+    refused = Interval(None, None, "one forecast: no interval")
+    told = reach_verdict(findings(test=TestPart(0.6, 0.8, UNCLEAR, refused))).sentences[2]
+    assert told.startswith("Test mase 0.6 (one forecast: no interval); ridge")
+
+
+def test_what_the_intervals_of_forecasts_held_is_said() -> None:
+    told = reach_verdict(findings(level=0.9, coverage=0.853)).sentences[-1]
+    assert told.startswith("The interval around each forecast is meant to hold 90% of true values; calibrated")
+    assert told.endswith("it held 85%.")
 
 
 def test_overfitting_of_the_network_and_of_the_search_is_said() -> None:
