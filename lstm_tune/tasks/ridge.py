@@ -123,7 +123,8 @@ def _fit(past: Tensor, future: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
     moving = deviation > 0  # False for NaN, and a window that stands still says nothing
     moves, deviation, series = moves[moving], deviation[moving], series[moving]
     change = future[moving] - past[moving, -1:]
-    unit = series_scale(deviation, series)
+    count = int(series.max()) + 1 if len(series) else 0
+    unit = series_scale(deviation, series, count=count)[series]
     inputs, trend, targets = moves / unit[:, None], deviation / unit, change / unit[:, None]
     weights = torch.full((inputs.shape[1], targets.shape[1]), torch.nan, dtype=torch.float64)
     slope = torch.full((targets.shape[1],), torch.nan, dtype=torch.float64)
@@ -134,20 +135,20 @@ def _fit(past: Tensor, future: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
     return weights, slope
 
 
-def series_scale(scale: Tensor, series: Tensor) -> Tensor:
-    """The root mean square of each series' scales, for each of its examples.
+def series_scale(scale: Tensor, series: Tensor, *, count: int) -> Tensor:
+    """The root mean square of each series' scales.
 
     Args:
         scale: [E, ...].
         series: [E] which series an example is of.
+        count: S, number of series.
 
     Returns:
-        The shape of `scale`.
+        [S, ...]; NaN for a series without examples.
     """
-    size = int(series.max()) + 1 if len(series) else 0
-    squares = scale.new_zeros((size, *scale.shape[1:])).index_add(0, series, scale.square())
-    counts = torch.bincount(series, minlength=size).reshape(-1, *(1,) * (scale.dim() - 1))
-    return (squares / counts)[series].sqrt()
+    squares = scale.new_zeros((count, *scale.shape[1:])).index_add(0, series, scale.square())
+    examples = torch.bincount(series, minlength=count).reshape(-1, *(1,) * (scale.dim() - 1))
+    return (squares / examples).sqrt()
 
 
 def _groups(observed: Tensor) -> list[tuple[Tensor, Tensor]]:

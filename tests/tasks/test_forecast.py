@@ -142,13 +142,23 @@ def test_missing_targets_do_not_reach_the_gradient(panel_of: PanelMaker, loss: s
     assert all(bool(one.isfinite().all()) for one in gradients(problem, chosen(loss=loss), last))
 
 
-def test_loss_is_the_mean_error_of_the_observed_targets_in_units_of_the_window(panel_of: PanelMaker) -> None:
+def test_loss_is_the_mean_error_of_the_observed_targets_in_units_of_the_series(panel_of: PanelMaker) -> None:
     values = chosen(window=4, normalization="last", highway=False, seasonal_residual=True)
     problem = task_of(panel_of([1, 2, 3, 4] * 12)).problems(values)[0]
     network = seeded_network(problem, values)
     nn.init.zeros_(network.head.weight)
     nn.init.constant_(network.head.bias, 0.25)  # the seasonal naive is exact here; this is all that is wrong
     assert float(problem.loss(network.eval(), torch.arange(problem.examples)).detach()) == pytest.approx(0.25, rel=1e-5)
+
+
+def test_an_error_counts_the_same_after_a_quiet_and_after_a_lively_window(panel_of: PanelMaker) -> None:
+    values = chosen(window=4, normalization="last", highway=False, seasonal_residual=True)
+    problem = task_of(panel_of([1, 2, 3, 4] * 10 + [10, 20, 30, 40] * 10), block=3).problems(values)[0]
+    network = seeded_network(problem, values)
+    nn.init.zeros_(network.head.weight)
+    nn.init.constant_(network.head.bias, 0.25)  # ten times as much in the series' unit where the window is livelier
+    quiet, lively = (float(problem.loss(network.eval(), torch.tensor([i])).detach()) for i in (4, problem.examples - 9))
+    assert lively == pytest.approx(10 * quiet, rel=1e-4)
 
 
 def test_median_of_a_quantile_loss_weighs_as_much_as_the_absolute_error(panel_of: PanelMaker) -> None:

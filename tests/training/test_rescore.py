@@ -32,7 +32,7 @@ def repeated(task: ForecastTask, values: Hyperparameters) -> Rescored:
 def test_forecasts_are_those_of_the_best_epoch(panel_of: PanelMaker, ema: float) -> None:
     task = noisy_task(panel_of)
     values = completed(
-        {"units": 8, "window": 6, "learning_rate": 0.03, "ema": ema, "loss": "mse", "highway": False}, task="forecast"
+        {"units": 8, "window": 6, "learning_rate": 0.1, "ema": ema, "loss": "mse", "highway": False}, task="forecast"
     )
     found = repeated(task, values)
     assert found.best.epoch < 12
