@@ -28,6 +28,9 @@ FEWEST_SERIES = 5
 """Series from which on their errors are compared one by one."""
 
 MODEL = "LSTM"
+ZOOM = alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.ctrlKey]")
+"""A wheel alone scrolls the page."""
+
 ONE_FORECAST = ["part:N", "origin:N"]
 
 
@@ -145,7 +148,7 @@ def _folds_figure(shown: Shown) -> Figure:
     table = shown.table.filter(pl.col("part") != "test")
     caption = (
         "What the chosen configuration forecast in each validation fold, with weights that had seen only the steps"
-        " before it. Drag to move, scroll to zoom; double-click for the whole."
+        " before it. Drag to move; pinch, or scroll with Ctrl held, to zoom; double-click for the whole."
     )
     chart = _timeline(table, shown, height=HEIGHT, is_zoomable=True)
     return Figure("fold-forecasts", "Every fold", caption + _left_out(shown), (chart,), _pickers(shown))
@@ -198,7 +201,7 @@ def _timeline(table: pl.DataFrame, shown: Shown, *, height: int, is_zoomable: bo
         _pointer(base, table, shown),
     )
     chart = chart.add_params(*(picker.param() for picker in pickers)).properties(height=height)
-    return chart.interactive(bind_y=False) if is_zoomable else chart
+    return chart.add_params(ZOOM) if is_zoomable else chart
 
 
 def _valued(base: alt.Chart, column: str, name: str) -> alt.Chart:

@@ -239,7 +239,7 @@ def _parallel(facts: RunFacts) -> Figure:
     x = alt.X(
         "name:N",
         title=None,
-        axis=alt.Axis(labelAngle=0, domain=False, ticks=False, labelPadding=16),
+        axis=alt.Axis(labelExpr="split(datum.label, '_')", labelAngle=0, domain=False, ticks=False, labelPadding=16),
         scale=alt.Scale(domain=facts.searched, padding=0.3),
     )
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.14, 1.04], nice=False))
