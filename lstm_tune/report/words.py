@@ -116,6 +116,8 @@ def _test_tiles(facts: RunFacts) -> list[Tile]:
         return []
     name = verdict.baseline if verdict else min(test.baselines, key=lambda name: test.baselines[name], default="")
     note = f"{name} {test.baselines[name]:.4g}" if name in test.baselines else f"last {test.steps} steps"
+    if test.low is not None and test.high is not None:
+        note = f"80 % interval {test.low:.3g} to {test.high:.3g}; {note}"
     found = [Tile(f"Test {test.metric}", f"{test.score:.4g}", note)]
     if verdict and verdict.p_value is not None:
         found.append(Tile("p of the difference", f"{verdict.p_value:.2g}", f"paired test against {name}"))

@@ -60,7 +60,7 @@ VERDICT = VerdictReached(
 END: list[Event] = [
     SearchEnded("the budget is used", False),
     WinnerChosen(2, 0.52, "the fewest parameters within one standard error"),
-    TestScored("mase", 0.66, {"ridge": 0.61, "last value": 2.0}, 3),
+    TestScored("mase", 0.66, {"ridge": 0.61, "last value": 2.0}, 3, low=0.4, high=0.8),
     VERDICT,
     RunEnded("done", "Forecast with: lstm-tune predict"),
 ]

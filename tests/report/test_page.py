@@ -19,7 +19,7 @@ def test_the_verdict_comes_first(tmp_path: Path) -> None:
     body = page[page.index("<body>") :]
     assert body.index("Do not use an LSTM here: ridge does as well.") < body.index("<figure")
     assert "80 % interval 0.5 to 0.9; the search saw 0.55" in body
-    assert "<dd>0.66</dd><dd>ridge 0.61</dd>" in body
+    assert "<dd>0.66</dd><dd>80 % interval 0.4 to 0.8; ridge 0.61</dd>" in body
     assert "one value is missing" in body
 
 
