@@ -155,7 +155,10 @@ def lstm_tune(*arguments: str) -> None:
         RunFailedError: it failed.
     """
     command = [sys.executable, "-m", "lstm_tune", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_RUN_S, check=False)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_RUN_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise RunFailedError(f"{arguments[0]}: not over after {LONGEST_RUN_S} s") from None
     if result.returncode:
         raise RunFailedError(f"{arguments[0]}: {(result.stderr or result.stdout).strip()[-600:]}")
 

@@ -31,6 +31,7 @@ from benchmarking import (
 from file_figures import BY_FILE, RATIOS, by_file, figures_of, ratios
 from refits import Refits
 
+from lstm_tune.spec.errors import LstmTuneError
 from lstm_tune.spec.loading import load_experiment
 from lstm_tune.tasks.statistical import is_installed
 
@@ -64,9 +65,9 @@ def measure(job: Job) -> Record:
     started = time.monotonic()
     try:
         finished, run_s = _run(job)
-    except RunFailedError as error:
+        found = judged(finished)
+    except (RunFailedError, LstmTuneError) as error:  # a configuration may diverge in its final training
         return {**known, "error": str(error)}
-    found = judged(finished)
     return {**known, "run_s": round(run_s, 1), "seconds": round(time.monotonic() - started, 1), **found}
 
 

@@ -59,7 +59,7 @@ PANELS = {
 """Source: Godahewa et al. (2021), "Monash Time Series Forecasting Archive", table of MASE; tourism quarterly's seasonal
 naive: Athanasopoulos et al. (2011), "The tourism forecasting competition"."""
 
-BASELINES = ("last value", "seasonal naive", "drift", "ridge", "Theta", "ETS")
+BASELINES = ("last value", "seasonal naive", "drift", "ridge", "ETS")
 
 
 def standard_theta(task: ForecastTask) -> float:
@@ -84,7 +84,8 @@ def measured_baselines(task: ForecastTask, scored: Record) -> Record:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = {name: scored.get(name) or score_baseline_on_test(task, name).score for name in BASELINES}
-        return {**found, "Theta as published": standard_theta(task)}
+        best_theta = scored.get("Theta") or score_baseline_on_test(task, "Theta").score
+        return {**found, "best of four Thetas": best_theta, "Theta": standard_theta(task)}
 
 
 def check(name: str, arguments: argparse.Namespace) -> Record:
@@ -108,13 +109,13 @@ def figures_of(row: Record) -> list[Figure]:
     name = row["panel"]
     panel, measured = PANELS[name], row["baselines"]
     found = [Figure.at_most(f"{name}: test MASE", row["test"], panel.bound)] if "test" in row else []
-    for method, ours in (("seasonal naive", "seasonal naive"), ("Theta", "Theta as published")):
+    for method in ("seasonal naive", "Theta"):
         if method in panel.published:
             published = panel.published[method]
             bounds = published * (1 - TOLERANCE), published * (1 + TOLERANCE)
             target = f"{published:g} published, within 1 %"
-            is_met = bounds[0] <= measured[ours] <= bounds[1]
-            found.append(Figure(f"{name}: {method} by our code", measured[ours], target, is_met))
+            is_met = bounds[0] <= measured[method] <= bounds[1]
+            found.append(Figure(f"{name}: {method} by our code", measured[method], target, is_met))
     return found
 
 

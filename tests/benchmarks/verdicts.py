@@ -22,8 +22,8 @@ from benchmarking import (
     read_records,
     run,
     show,
+    work_through,
 )
-from benchmarking import work_through as work
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
@@ -155,7 +155,7 @@ def main() -> None:
         if (kind, seed) not in done
         for folder in [arguments.lines.parent / f"{kind.lower().replace(' ', '-')}-{seed}"]
     ]
-    work(jobs, measure, lines=arguments.lines, workers=arguments.jobs, limit_s=arguments.limit)
+    work_through(jobs, measure, lines=arguments.lines, workers=arguments.jobs, limit_s=arguments.limit)
     records = list(_done(arguments).values())
     columns = ("kind", "seed", "advice", "test", "baseline", "baseline_test", "p_value", "ended", "run_s")
     show("verdicts", columns, [[record[column] for column in columns] for record in records])
