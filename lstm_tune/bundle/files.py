@@ -18,7 +18,7 @@ from lstm_tune.data.building import Missing
 from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
 from lstm_tune.spec.errors import BundleError
-from lstm_tune.spec.hyperparameters import Hyperparameters, Value
+from lstm_tune.spec.hyperparameters import Value
 from lstm_tune.spec.paths import RunPaths, write_json
 
 FORMAT = 1
@@ -49,6 +49,19 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Member:
+    """Where one network of a model comes from.
+
+    Attributes:
+        trial: the number of the trial that had its configuration.
+        hyperparameters: one value for each of the task's.
+    """
+
+    trial: int
+    hyperparameters: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A model and what is needed to use it.
 
@@ -56,7 +69,7 @@ class Bundle:
         name: the experiment's.
         network: the members, averaged; raw values in, forecasts in the user's units out.
         preprocessing: how a table becomes its input.
-        hyperparameters: one value for each of the task's.
+        members: where each network comes from, in their order.
         facts: scores, versions and whatever else is worth knowing; JSON values.
         intervals: of its forecasts; None where nothing could be calibrated.
     """
@@ -64,7 +77,7 @@ class Bundle:
     name: str
     network: Ensemble
     preprocessing: Preprocessing
-    hyperparameters: Mapping[str, Value]
+    members: tuple[Member, ...]
     facts: Mapping[str, Any]
     intervals: Intervals | None = None
 
@@ -77,10 +90,19 @@ class Bundle:
 def build_network(
     design: Design,
     preprocessing: Preprocessing,
-    hyperparameters: Hyperparameters,
-    members: Sequence[Mapping[str, Tensor]],
+    members: Sequence[Member],
+    states: Sequence[Mapping[str, Tensor]],
+    weights: Sequence[float],
 ) -> Ensemble:
-    """The averaged network of some members' weights, ready to predict."""
+    """The averaged network of some members, ready to predict.
+
+    Args:
+        design: what task and data fix.
+        preprocessing: names the covariates.
+        members: at least one.
+        states: the weights inside each network.
+        weights: share of each network's forecast.
+    """
     statistics = ForecastStatistics.blank(
         targets=design.targets,
         past=category_counts(preprocessing.past),
@@ -88,11 +110,11 @@ def build_network(
         static=category_counts(preprocessing.static),
     )
     networks = []
-    for weights in members:
-        network = Forecaster(design, statistics, hyperparameters)
-        network.load_state_dict(dict(weights))
+    for member, state in zip(members, states, strict=True):
+        network = Forecaster(design, statistics, member.hyperparameters)
+        network.load_state_dict(dict(state))
         networks.append(network)
-    ensemble = Ensemble(networks).requires_grad_(False)
+    ensemble = Ensemble(networks, weights).requires_grad_(False)
     return ensemble.eval()
 
 
@@ -102,10 +124,12 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         "format": FORMAT,
         "task": "forecast",
         "name": bundle.name,
-        "members": len(bundle.network.members),
+        "members": [
+            {"trial": member.trial, "weight": weight, "hyperparameters": dict(member.hyperparameters)}
+            for member, weight in zip(bundle.members, bundle.network.weights, strict=True)
+        ],
         "context_steps": bundle.network.context,
         "design": asdict(bundle.design),
-        "hyperparameters": dict(bundle.hyperparameters),
         "intervals": asdict(bundle.intervals) if bundle.intervals else None,
         "facts": dict(bundle.facts),
     }
@@ -159,15 +183,17 @@ def _bundle(manifest: dict[str, Any], raw: dict[str, Any], weights: dict[str, Te
         missing=raw["missing"],
         **{role: tuple(_feature(feature) for feature in raw[role]) for role in ("past", "known", "static")},
     )
-    members = [
+    members = tuple(Member(member["trial"], member["hyperparameters"]) for member in manifest["members"])
+    states = [
         {name.removeprefix(f"{i}."): value for name, value in weights.items() if name.startswith(f"{i}.")}
-        for i in range(manifest["members"])
+        for i in range(len(members))
     ]
     if any(int(name.partition(".")[0]) >= len(members) for name in weights):
         raise ValueError(f"{WEIGHTS} holds more networks than the {len(members)} that {MANIFEST} names")
-    network = build_network(design, preprocessing, manifest["hyperparameters"], members)
+    shares = [float(member["weight"]) for member in manifest["members"]]
+    network = build_network(design, preprocessing, members, states, shares)
     intervals = _intervals(manifest.get("intervals"), design)
-    return Bundle(manifest["name"], network, preprocessing, manifest["hyperparameters"], manifest["facts"], intervals)
+    return Bundle(manifest["name"], network, preprocessing, members, manifest["facts"], intervals)
 
 
 def _intervals(raw: dict[str, Any] | None, design: Design) -> Intervals | None:

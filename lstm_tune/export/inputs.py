@@ -46,8 +46,8 @@ def random_inputs(bundle: Bundle, *, size: int, generator: torch.Generator) -> I
     Returns:
         Each input of `input_shapes`; categories include the unknown one, -1.
     """
-    first = bundle.network.members[0]
-    assert isinstance(first, Forecaster)
+    networks = [member for member in bundle.network.members if isinstance(member, Forecaster)]
+    first = next((network for network in networks if network.is_log), networks[0])  # a logarithm wants positive values
     preprocessing, shapes, steps = bundle.preprocessing, input_shapes(bundle), bundle.network.context
     target = first.get_buffer("mean") + first.get_buffer("deviation") * torch.randn(
         size, *shapes["target"], generator=generator

@@ -271,24 +271,26 @@ class Ensemble(nn.Module):
     """Forecasters whose forecasts are averaged; quantiles are averaged level by level and so never cross.
 
     Args:
-        members: at least one, of one design; they may read contexts of different length.
+        members: at least one, of one design; they may have other hyperparameters and read contexts of other length.
+        weights: share of each member's forecast, adding up to one; None for equal ones.
     """
 
-    def __init__(self, members: Sequence[Forecaster]) -> None:
+    def __init__(self, members: Sequence[Forecaster], weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.weights = tuple(weights or [1 / len(members)] * len(members))
         self.context = max(member.context for member in members)
         self.design = members[0].design
 
     def forward(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> Tensor:
         """Mean forecast in the user's units; arguments and result as `Forecaster.forward`, with the longest context."""
         forecasts = []
-        for member in self.members:
+        for member, weight in zip(self.members, self.weights, strict=True):
             assert isinstance(member, Forecaster)
             steps = member.context
             ahead = known[:, -(steps + self.design.horizon) :]
-            forecasts.append(member(target[:, -steps:], past[:, -steps:], ahead, static))
-        return torch.stack(forecasts).mean(dim=0)
+            forecasts.append(weight * member(target[:, -steps:], past[:, -steps:], ahead, static))
+        return torch.stack(forecasts).sum(dim=0)
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lstm_tune.bundle.files import Bundle, Preprocessing, build_network, write_bundle
-from lstm_tune.bundle.intervals import Intervals
-from lstm_tune.models.forecaster import Ensemble
+from lstm_tune.bundle.files import Bundle, write_bundle
 from lstm_tune.search.cluster import Slot
 from lstm_tune.search.finalists import choose_winner
 from lstm_tune.search.forecasting import OutOfFoldForecasts, write_forecasts
@@ -17,7 +16,6 @@ from lstm_tune.search.refitting import train_final
 from lstm_tune.search.session import Session, now
 from lstm_tune.selection.choice import Choice, candidates
 from lstm_tune.spec.events import BundleWritten, RunEnded, WinnerChosen
-from lstm_tune.spec.hyperparameters import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,14 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     choice = finalists.choice
     assert choice.end.score is not None
     session.record(WinnerChosen(choice.end.trial, choice.end.score, choice.reason))
-    hyperparameters, members = train_final(session, finalists, slot)
-    network = build_network(session.task.design, _preprocessing(session), hyperparameters, members)
-    test = open_test(session, hyperparameters, network) if session.experiment.test_steps else None
+    members, network = train_final(session, finalists, slot)
+    test = open_test(session, members, network) if session.experiment.test_steps else None
     forecasts = OutOfFoldForecasts.of_winner(session, finalists)
     verdict = judge(session, ends, losses, choice, test, coverage=forecasts.coverage)
     intervals = forecasts.intervals()
-    write_bundle(_bundle(session, hyperparameters, network, choice, intervals, test), session.paths.bundle)
+    facts = _facts(session, choice, test)
+    bundle = Bundle(session.experiment.name, network, session.preprocessing, members, facts, intervals)
+    write_bundle(bundle, session.paths.bundle)
     session.record(BundleWritten(session.paths.bundle.name))
     session.write_tables()
     write_forecasts(session, forecasts, intervals, test)
@@ -92,27 +91,9 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     )
 
 
-def _preprocessing(session: Session) -> Preprocessing:
-    panel = session.prepared.panel
-    return Preprocessing(
-        columns=panel.columns,
-        frequency=panel.frequency,
-        missing=session.experiment.data.missing,
-        past=panel.past_features,
-        known=panel.known_features,
-        static=panel.static_features,
-    )
-
-
-def _bundle(
-    session: Session,
-    hyperparameters: Hyperparameters,
-    network: Ensemble,
-    choice: Choice,
-    intervals: Intervals | None,
-    test: Opened | None,
-) -> Bundle:
-    facts = {
+def _facts(session: Session, choice: Choice, test: Opened | None) -> dict[str, Any]:
+    """What is worth knowing about the model."""
+    return {
         "trial": choice.end.trial,
         "metric": session.task.metric,
         "validation_score": choice.end.score,
@@ -122,7 +103,6 @@ def _bundle(
         "created_at": now(),
         "packages": json.loads(session.paths.manifest.read_text())["packages"],
     }
-    return Bundle(session.experiment.name, network, _preprocessing(session), hyperparameters, facts, intervals)
 
 
 def _short(path: Path) -> str:

@@ -38,6 +38,11 @@ class Finalists:
     repeated: Mapping[int, Rescored]
     ends: Mapping[int, TrialEnded]
 
+    @property
+    def weights(self) -> Mapping[int, float]:
+        """Share of each trial's configuration in the final model."""
+        return {self.choice.end.trial: 1.0}
+
     def epochs(self, trial: int) -> int:
         """The epochs that a trial and its repetition found best on average, at least 1."""
         found = [self.ends[trial].best_epoch]

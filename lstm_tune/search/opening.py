@@ -1,20 +1,21 @@
 """The one look at the locked test part, and the ledger it is written into."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_tune.models.forecaster import Ensemble
+from lstm_tune.bundle.files import Member
+from lstm_tune.models.forecaster import Ensemble, context_steps
 from lstm_tune.models.problem import Tally
 from lstm_tune.search.session import Session, now
 from lstm_tune.selection.estimates import Interval, score_interval
 from lstm_tune.selection.out_of_fold import OutOfFold
 from lstm_tune.spec.events import TestScored
-from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.spec.paths import write_json
 from lstm_tune.tasks.baselines import BaselineScore, score_baseline_on_test
 from lstm_tune.tasks.metrics import applicable
@@ -39,10 +40,11 @@ class Opened:
     interval: Interval
 
 
-def open_test(session: Session, hyperparameters: Hyperparameters, network: Ensemble) -> Opened:
+def open_test(session: Session, members: Sequence[Member], network: Ensemble) -> Opened:
     """Scores the final model and the baselines on the locked part, once, and writes the look down."""
     task, names = session.task, applicable(session.task.design.quantiles)
-    problems = {name: replace(task, metric=name).final_problem(hyperparameters) for name in names}
+    longest = max((member.hyperparameters for member in members), key=partial(context_steps, season=task.design.season))
+    problems = {name: replace(task, metric=name).final_problem(longest) for name in names}
     with torch.inference_mode():
         forecasts = problems[task.metric].forecasts(network, "validation")
     tallies = {name: problem.judge(forecasts, "validation") for name, problem in problems.items()}

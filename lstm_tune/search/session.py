@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
+from lstm_tune.bundle.files import Preprocessing
 from lstm_tune.search.proposals import defaults
 from lstm_tune.search.recorder import Recorder
 from lstm_tune.selection.losses import Blocks, LossStore
@@ -41,6 +42,19 @@ class Session:
     def task(self) -> ForecastTask:
         """The question put to the data."""
         return self.prepared.task
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a table becomes a network's input."""
+        panel = self.prepared.panel
+        return Preprocessing(
+            columns=panel.columns,
+            frequency=panel.frequency,
+            missing=self.experiment.data.missing,
+            past=panel.past_features,
+            known=panel.known_features,
+            static=panel.static_features,
+        )
 
     @property
     def finish(self) -> Finish:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from lstm_tune.bundle.files import Bundle, Preprocessing
+from lstm_tune.bundle.files import Bundle, Member, Preprocessing
 from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
 from lstm_tune.models.features import FeatureStatistics
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
@@ -25,11 +25,13 @@ def small_bundle(
     features: Mapping[str, Sequence[Feature]] | None = None,
     members: int = 1,
     missing: str = "interpolate",
+    seed: int = 0,
+    **changes: Value,
 ) -> Bundle:
-    """An untrained model with a window of four steps, with random weights everywhere but in the highway."""
-    torch.manual_seed(0)
+    """An untrained model with a window of four steps unless hyperparameters are changed, with random weights."""
+    torch.manual_seed(seed)
     roles: dict[str, tuple[Feature, ...]] = {role: tuple(found) for role, found in (features or {}).items()}
-    hyperparameters: dict[str, Value] = completed({"units": 4, "window": 4}, task="forecast")
+    hyperparameters: dict[str, Value] = completed({"units": 4, "window": 4, **changes}, task="forecast")
     targets = len(columns.targets)
     encoders = {role: _statistics(roles.get(role, ())) for role in ("past", "known", "static")}
     statistics = ForecastStatistics(torch.zeros(targets), torch.ones(targets), torch.ones(targets), **encoders)
@@ -38,7 +40,8 @@ def small_bundle(
     for parameter in network.parameters():  # a new head is silent
         nn.init.normal_(parameter, std=0.3)
     preprocessing = Preprocessing(columns, Frequency(every), missing, **roles)
-    return Bundle("small", network.requires_grad_(False).eval(), preprocessing, hyperparameters, {"test_score": 0.5})
+    origins = (Member(3, hyperparameters),) * members
+    return Bundle("small", network.requires_grad_(False).eval(), preprocessing, origins, {"test_score": 0.5})
 
 
 def silenced(bundle: Bundle) -> Bundle:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def with_intervals(reach: list[list[float]], floors: list[float | None], columns
     """A model that repeats the last value, with intervals."""
     bundle = silenced(small_bundle(columns))
     intervals = Intervals.of(0.8, np.array(reach), floors)
-    return Bundle("small", bundle.network, bundle.preprocessing, bundle.hyperparameters, {}, intervals)
+    return replace(bundle, intervals=intervals)
 
 
 def frame(**series: list[float]) -> pl.DataFrame:
@@ -58,7 +59,7 @@ def test_series_that_never_changed_has_no_interval() -> None:
 def test_intervals_stand_beside_the_quantiles() -> None:
     bundle = small_bundle(COLUMNS, quantiles=(0.1, 0.5, 0.9))
     intervals = Intervals.of(0.8, np.ones((2, 1)), [None])
-    model = Model(Bundle("small", bundle.network, bundle.preprocessing, bundle.hyperparameters, {}, intervals))
+    model = Model(replace(bundle, intervals=intervals))
     forecast = model.predict(frame(a=[1, 2, 1, 2, 1]))
     assert forecast.columns[2:] == ["y", "y_q0.1", "y_q0.5", "y_q0.9", "y_low", "y_high"]
     assert_allclose((forecast["y_low"] + forecast["y_high"]) / 2, forecast["y"], rtol=1e-6)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lstm_tune.bundle.files import Bundle, Preprocessing, write_bundle
+from lstm_tune.bundle.files import Bundle, Member, Preprocessing, write_bundle
 from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
 from lstm_tune.spec.hyperparameters import completed
@@ -47,5 +47,5 @@ def write_tiny_bundle(
     )
     preprocessing = Preprocessing(columns, Frequency("1mo"), "mask", tuple(past), known_features, tuple(static))
     network = Ensemble([Forecaster(design, statistics, values)]).requires_grad_(False).eval()
-    write_bundle(Bundle("tiny", network, preprocessing, values, {}), path)
+    write_bundle(Bundle("tiny", network, preprocessing, (Member(0, values),), {}), path)
     return path

@@ -1,11 +1,12 @@
 """Small untrained models of every kind an exporter must express."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from lstm_tune.bundle.files import Bundle, Preprocessing
+from lstm_tune.bundle.files import Bundle, Member, Preprocessing
 from lstm_tune.data.panel import Columns, Feature, Frequency, category_counts
 from lstm_tune.models.features import FeatureStatistics
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics
@@ -46,7 +47,8 @@ def bundle_of(
         static=tuple(feature.name for feature in static),
     )
     preprocessing = Preprocessing(columns, Frequency("1d"), "mask", tuple(past), tuple(known), tuple(static))
-    return Bundle("sample", network.requires_grad_(False).eval(), preprocessing, values, {"test_score": 0.5})
+    origins = (Member(0, values),) * members
+    return Bundle("sample", network.requires_grad_(False).eval(), preprocessing, origins, {"test_score": 0.5})
 
 
 def statistics_of(features: Sequence[Feature]) -> FeatureStatistics:
@@ -90,4 +92,24 @@ def long_season() -> Bundle:
     return bundle_of(design, hyperparameters, known=[PRICE])
 
 
-SAMPLES = {"univariate": univariate, "everything": everything, "ensemble": ensemble, "long season": long_season}
+def mixed() -> Bundle:
+    """Members of different windows, normalisations and sizes, one of them of the logarithm, with unequal weights."""
+    design = Design(horizon=3, season=4, targets=1, quantiles=(0.2, 0.5, 0.9), indicator=True)
+    configurations: list[dict[str, Value]] = [
+        {"units": 4, "window": 5, "normalization": "robust"},
+        {"units": 6, "window": 9, "normalization": "none", "log_transform": True, "seasonal_residual": False},
+        {"units": 5, "depth": 2, "window": 3, "normalization": "mean", "highway": False},
+    ]
+    singles = [bundle_of(design, one, known=[SALE], seed=seed) for seed, one in enumerate(configurations)]
+    network = Ensemble([single.network.members[0] for single in singles], (0.5, 0.3, 0.2))
+    members = tuple(replace(single.members[0], trial=trial) for trial, single in enumerate(singles))
+    return replace(singles[0], network=network.eval(), members=members)
+
+
+SAMPLES = {
+    "univariate": univariate,
+    "everything": everything,
+    "ensemble": ensemble,
+    "mixed": mixed,
+    "long season": long_season,
+}

@@ -110,7 +110,7 @@ def axes(value: Any) -> Any:
 
 def test_onnx_graph_has_one_native_node_a_layer(sample: Bundle, written: dict[str, Path]) -> None:
     operations = [node.op_type for node in onnx.load(written["onnx"]).graph.node]
-    layers = int(sample.hyperparameters["depth"]) * len(sample.network.members)
+    layers = sum(int(member.hyperparameters["depth"]) for member in sample.members)
     assert operations.count("LSTM") == layers
     assert not {"Loop", "Scan", "If"} & set(operations)
 
