@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import optuna
@@ -104,7 +105,7 @@ def _point(dimension: Range, i: int) -> float:
 
 
 def nearest(space: Space, wanted: dict[str, Value]) -> dict[str, Value]:
-    """The searched part of a configuration, moved into the space: clipped to ranges, else a list's first value.
+    """The searched part of a configuration, moved into the space: clipped to ranges, to the nearest value of a list.
 
     Args:
         space: parents first.
@@ -115,11 +116,21 @@ def nearest(space: Space, wanted: dict[str, Value]) -> dict[str, Value]:
         if isinstance(dimension, Fixed):
             values[name] = dimension.value
         elif isinstance(dimension, Choice):
-            values[name] = wanted[name] if wanted.get(name) in dimension.values else dimension.values[0]
+            values[name] = _nearest_of(dimension.values, wanted.get(name))
         else:
             values[name] = clipped(dimension, wanted.get(name))
     kept = active(space, values)
     return {name: kept[name] for name in searched(space) if name in kept}
+
+
+def _nearest_of(values: Sequence[Value], wanted: Value | None) -> Value:
+    """The wanted value where it is listed, the nearest number to a wanted number, or else the first."""
+    if wanted is not None and wanted in values:
+        return wanted
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not numbers:
+        return values[0]
+    return min(numbers, key=lambda number: abs(number - wanted))
 
 
 def defaults(space: Space) -> dict[str, Value]:

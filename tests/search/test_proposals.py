@@ -59,7 +59,12 @@ def test_grid_refuses_to_be_huge() -> None:
 def test_nearest_moves_a_configuration_into_the_space() -> None:
     space = {"units": Range(8, 16), "depth": Choice((1, 2)), "dropout": Range(0.2, 0.6, step=0.2), "window": Fixed(6)}
     wanted = {"units": 64, "depth": 7, "dropout": 0.35, "window": 24}
-    assert nearest(space, wanted) == {"units": 16, "depth": 1, "dropout": pytest.approx(0.4)}
+    assert nearest(space, wanted) == {"units": 16, "depth": 2, "dropout": pytest.approx(0.4)}
+
+
+def test_nearest_takes_the_nearest_number_of_a_list() -> None:
+    space = {"window": Choice((4, 8, 12)), "loss": Choice(("mae", "mse"))}
+    assert nearest(space, {"window": 24, "loss": "huber"}) == {"window": 12, "loss": "mae"}
 
 
 def test_nearest_keeps_conditions() -> None:
