@@ -115,9 +115,10 @@ def _baselines(facts: RunFacts) -> Figure:
     order = table.group_by("name").agg(pl.col("score").min()).sort("score")["name"].to_list()
     y = alt.Y("name:N", scale=alt.Scale(domain=order), title=None, axis=alt.Axis(grid=True))
     x = alt.X("score:Q", title=facts.metric, scale=alt.Scale(zero=False), axis=alt.Axis(grid=True))
+    parts = table["what"].unique(maintain_order=True).to_list()
     shape = alt.Shape(
         "what:N",
-        scale=alt.Scale(domain=["validation", "test"], range=["circle", "diamond"]),
+        scale=alt.Scale(domain=parts, range=["circle", "diamond"][: len(parts)]),
         legend=alt.Legend(title=None, symbolFillColor=role("muted"), symbolStrokeColor=role("muted")),
     )
     kinds = alt.Color("kind:N", scale=colours({"LSTM": "lstm", "baseline": "baseline"}), legend=None)
@@ -128,10 +129,11 @@ def _baselines(facts: RunFacts) -> Figure:
     points = points.encode(
         x, y, kinds, shape, tooltip=["name:N", "what:N", alt.Tooltip("score:Q", title=facts.metric, format=".4~g")]
     )
-    caption = (
-        "The same targets for all, with standard errors over the folds. The search has seen the LSTM's validation score"
-    )
-    caption += ", so that one is a little too good; the test score is not."
+    caption = "The same targets for all, with standard errors over the folds."
+    if "LSTM" in order:
+        caption += (
+            " The search has seen the LSTM's validation score, so it is a little too good; the test score is not."
+        )
     chart = layered(bars, points).properties(height=34 * len(order))
     return Figure("baselines", "The LSTM beside simple forecasts", caption, (chart,))
 
