@@ -33,7 +33,6 @@ def default_space(*, rows: int, longest: int, horizon: int, season: int, positiv
         "learning_rate": Range(5e-4, 2e-2, log=True),
         "weight_decay": Range(1e-4, 0.3, log=True),
         "normalization": Choice(("last", "mean")),
-        "highway": Choice((True, False)),
         "seasonal_residual": Choice((True, False)),
     }
     if positive:
