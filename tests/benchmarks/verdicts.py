@@ -131,14 +131,14 @@ def figures_of(records: Sequence[Record]) -> list[Figure]:
             f"noise: the LSTM is not called better, of {len(noise)}",
             said_no,
             f">= {len(noise) - allowed}",
-            said_no >= len(noise) - allowed,
+            bool(noise) and said_no >= len(noise) - allowed,
         ),
         Figure(f"noise: the baseline is preferred outright, of {len(noise)}", plain_no),
         Figure(
             f"Mackey-Glass: the LSTM is called better, of {len(signal)}",
             said_yes,
             f"{len(signal)}",
-            said_yes == len(signal),
+            bool(signal) and said_yes == len(signal),
         ),
     ]
 
