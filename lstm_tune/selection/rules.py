@@ -25,8 +25,9 @@ from lstm_tune.spec.errors import SearchFailedError
 FEWEST_UNITS = 4
 """Units that a standard error needs: with fewer than four differences it is itself off by half or more."""
 
-DOUBT = 0.025
-"""Probability that a configuration no better than the defaults is taken to be better, if it were the only one tried."""
+DOUBT = 0.005
+"""Probability that a configuration no better than the defaults is taken to be better, if it were the only one tried. It
+is small because many are tried, if not so small as it would be for as many independent ones."""
 
 
 class Rule(Protocol):

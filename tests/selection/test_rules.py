@@ -122,7 +122,7 @@ def test_proof_grows_with_fewer_blocks() -> None:
     rule = one_standard_error_rule(oof, np.array([1, 1]), finish=same, defaults=11)
     assert rule.defaults is not None
     assert rule.defaults.index == 1
-    assert rule.defaults.proof[0] == pytest.approx(2.5706 * rule.margins[1, 0], rel=1e-4)  # t(5), one-sided 2.5 %
+    assert rule.defaults.proof[0] == pytest.approx(4.0321 * rule.margins[1, 0], rel=1e-4)  # t(5), one-sided 0.5 %
 
 
 def test_too_few_blocks_prove_nothing_against_the_defaults() -> None:
