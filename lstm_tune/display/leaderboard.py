@@ -24,7 +24,7 @@ from lstm_tune.display.text import (
     joined,
     labelled,
 )
-from lstm_tune.spec.events import TestScored
+from lstm_tune.spec.events import TestScored, WinnerChosen
 
 _TOP = 10
 _MOST_RUNNING = 10
@@ -125,7 +125,7 @@ def _results(board: Board) -> list[tuple[str, str, Style]]:
         notes.append(("repeats", repeated, DIM))
     if board.winner is not None:
         score = formats.score(board.winner.score, score_places(board))
-        notes.append(("winner", f"#{board.winner.trial}, {score}: {board.winner.reason}", ACCENT))
+        notes.append(("winner", f"{_chosen(board.winner)}, {score}: {board.winner.reason}", ACCENT))
     if board.refit is not None:
         notes.append(("refit", f"{board.refit.done} of {board.refit.total} networks trained", DIM))
     if board.test is not None:
@@ -138,6 +138,10 @@ def _results(board: Board) -> list[tuple[str, str, Style]]:
     if board.report_page is not None:
         notes.append(("report", board.report_page, ACCENT))
     return notes
+
+
+def _chosen(winner: WinnerChosen) -> str:
+    return winner.name if winner.members else f"#{winner.trial}"
 
 
 def _test(board: Board, test: TestScored) -> str:

@@ -91,7 +91,7 @@ def _result(event: _Result, board: Board) -> str:
         case SearchEnded():
             return f"search ended: {event.reason}"
         case WinnerChosen():
-            return f"winner: trial {event.trial}, {_score(board, event.score)}: {event.reason}"
+            return f"winner: {event.name}, {_score(board, event.score)}: {event.reason}"
         case TestScored():
             others = "".join(f"; {name} {_score(board, score)}" for name, score in event.baselines.items())
             return f"test: {event.metric} {_score(board, event.score)} on the last {event.steps} steps{others}"

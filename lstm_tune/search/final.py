@@ -8,14 +8,14 @@ from typing import Any
 
 from lstm_tune.bundle.files import Bundle, write_bundle
 from lstm_tune.search.cluster import Slot
-from lstm_tune.search.finalists import choose_winner
+from lstm_tune.search.finalists import Finalists, choose_winner
 from lstm_tune.search.forecasting import OutOfFoldForecasts, write_forecasts
 from lstm_tune.search.judging import judge
 from lstm_tune.search.opening import Opened, open_test
 from lstm_tune.search.refitting import train_final
 from lstm_tune.search.session import Session, now
-from lstm_tune.selection.choice import Choice, candidates
-from lstm_tune.spec.events import BundleWritten, RunEnded, WinnerChosen
+from lstm_tune.selection.choice import candidates
+from lstm_tune.spec.events import BundleWritten, RunEnded
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Outcome:
     Attributes:
         run: its directory.
         interrupted: whether it was stopped and can be resumed.
-        winner: number of the chosen trial, or None.
-        score: the winner's validation score, or None.
+        winner: number of the chosen trial, of the one with the largest weight in an ensemble; or None.
+        score: the winner's validation score, or the ensemble's; or None.
         expected: the error to expect on new data; None where it could not be estimated.
         test_score: the final model's metric on the locked test part; None without one.
         baselines: each baseline's metric on the test part.
@@ -61,15 +61,14 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     losses = session.losses.collect(end.trial for end in ends)
     spent = sum(record.end.epochs for record in records.values() if record.end)
     finalists = choose_winner(session, ends, losses, slot, spent=spent)
-    choice = finalists.choice
-    assert choice.end.score is not None
-    session.record(WinnerChosen(choice.end.trial, choice.end.score, choice.reason))
+    winner = finalists.chosen
+    session.record(winner)
     members, network = train_final(session, finalists, slot)
-    test = open_test(session, members, network) if session.experiment.test_steps else None
+    test = open_test(session, network) if session.experiment.test_steps else None
     forecasts = OutOfFoldForecasts.of_winner(session, finalists)
-    verdict = judge(session, ends, losses, choice, test, coverage=forecasts.coverage)
+    verdict = judge(session, ends, losses, finalists, test, coverage=forecasts.coverage)
     intervals = forecasts.intervals()
-    facts = _facts(session, choice, test)
+    facts = _facts(session, finalists, test)
     bundle = Bundle(session.experiment.name, network, session.preprocessing, members, facts, intervals)
     write_bundle(bundle, session.paths.bundle)
     session.record(BundleWritten(session.paths.bundle.name))
@@ -81,8 +80,8 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     return Outcome(
         run=session.paths.root,
         interrupted=False,
-        winner=choice.end.trial,
-        score=choice.end.score,
+        winner=winner.trial,
+        score=winner.score,
         expected=verdict.expected,
         test_score=test.scored.score if test else None,
         baselines=test.scored.baselines if test else None,
@@ -91,15 +90,16 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     )
 
 
-def _facts(session: Session, choice: Choice, test: Opened | None) -> dict[str, Any]:
+def _facts(session: Session, finalists: Finalists, test: Opened | None) -> dict[str, Any]:
     """What is worth knowing about the model."""
+    winner = finalists.chosen
     return {
-        "trial": choice.end.trial,
+        "trial": winner.trial,
         "metric": session.task.metric,
-        "validation_score": choice.end.score,
+        "validation_score": winner.score,
         "test_metrics": dict(test.scored.metrics) if test else {},
         "baselines_on_test": dict(test.scored.baselines) if test else {},
-        "parameters": choice.end.parameters,
+        "parameters": finalists.ends[winner.trial].parameters,
         "created_at": now(),
         "packages": json.loads(session.paths.manifest.read_text())["packages"],
     }

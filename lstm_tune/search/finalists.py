@@ -3,18 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from operator import mul
 from statistics import fmean
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lstm_tune.search.cluster import Slot
 from lstm_tune.search.jobs import Job, run_jobs
 from lstm_tune.search.session import Session
+from lstm_tune.search.together import find_mixture
 from lstm_tune.selection.choice import Choice, choose
+from lstm_tune.selection.ensemble import Mixture, mixed
 from lstm_tune.selection.out_of_fold import OutOfFold
 from lstm_tune.spec.errors import DivergedError
-from lstm_tune.spec.events import FinalistsReported, TrialEnded, Warned
+from lstm_tune.spec.events import FinalistsReported, TrialEnded, Warned, WinnerChosen
 from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.training.rescore import Rescored, rescore
@@ -32,16 +36,46 @@ class Finalists:
         repeated: the repetition of each finalist that did not diverge, by trial; the winner's is among them unless it
             diverged.
         ends: how the trial of each of them ended, and the winner's, by trial.
+        mixture: the ensemble that takes the winner's place; None where none is proven better.
     """
 
     choice: Choice
     repeated: Mapping[int, Rescored]
     ends: Mapping[int, TrialEnded]
+    mixture: Mixture | None = None
 
     @property
     def weights(self) -> Mapping[int, float]:
-        """Share of each trial's configuration in the final model."""
-        return {self.choice.end.trial: 1.0}
+        """Share of each trial's configuration in the final model, the largest first."""
+        return self.mixture.weights if self.mixture else {self.choice.end.trial: 1.0}
+
+    @property
+    def forecasts(self) -> tuple[Tensor, ...]:
+        """What the chosen configurations forecast out of fold, float32 [E, ...] a fold; empty where one diverged."""
+        if not self.weights.keys() <= self.repeated.keys():
+            return ()
+        return mixed({trial: self.repeated[trial].forecasts for trial in self.weights}, self.weights)
+
+    @property
+    def gap(self) -> float | None:
+        """Generalisation gap of the chosen trials, weighted; None where one has none."""
+        gaps = [self.ends[trial].gap for trial in self.weights]
+        known = [gap for gap in gaps if gap is not None]
+        return sum(map(mul, known, self.weights.values())) if len(known) == len(gaps) else None
+
+    @property
+    def chosen(self) -> WinnerChosen:
+        """What becomes the final model."""
+        end, mixture = self.choice.end, self.mixture
+        assert end.score is not None, "a candidate has a score"
+        if mixture is None:
+            return WinnerChosen(end.trial, end.score, self.choice.reason)
+        reason = (
+            f"together better than a single configuration in {1 - mixture.worse:.0%} of the resamples, out of bag, by"
+            f" {mixture.gain:.2g} on average; alone trial {end.trial} would have won: {self.choice.reason}"
+        )
+        members = {str(trial): weight for trial, weight in mixture.weights.items()}
+        return WinnerChosen(next(iter(mixture.weights)), mixture.score, reason, members)
 
     def epochs(self, trial: int) -> int:
         """The epochs that a trial and its repetition found best on average, at least 1."""
@@ -75,7 +109,8 @@ def choose_winner(
         problem = f"Trial {choice.end.trial} diverged when it was repeated with a fresh seed"
         session.record(Warned(f"{problem}: there are no out-of-fold forecasts of it, and so no intervals."))
     known = {end.trial: end for end in ends}
-    return Finalists(choice, repeated, {trial: known[trial] for trial in {choice.end.trial, *repeated}})
+    chosen = {trial: known[trial] for trial in {choice.end.trial, *repeated}}
+    return Finalists(choice, repeated, chosen, find_mixture(session, repeated, chosen))
 
 
 def _choose(

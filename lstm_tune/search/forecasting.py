@@ -1,4 +1,4 @@
-"""The run's forecasts: of the folds by the repetition of the winner, of the test part by the final model."""
+"""The run's forecasts: of the folds by the winner's repetition, of the test part by the final model."""
 
 import io
 from collections.abc import Iterator
@@ -34,9 +34,8 @@ class OutOfFoldForecasts:
 
     @classmethod
     def of_winner(cls, session: Session, finalists: Finalists) -> "OutOfFoldForecasts":
-        """Those of the winner's repetition; none where it diverged."""
-        repetition = finalists.repeated.get(finalists.choice.end.trial)
-        return cls(session, tuple(median(session, one) for one in repetition.forecasts) if repetition else ())
+        """Those of the repetition of each chosen configuration, together; none where one diverged."""
+        return cls(session, tuple(median(session, one) for one in finalists.forecasts))
 
     @cached_property
     def targets(self) -> tuple[Targets, ...]:

@@ -6,9 +6,11 @@ from dataclasses import asdict
 import numpy as np
 
 from lstm_tune.models.problem import Tally
+from lstm_tune.search.finalists import Finalists
 from lstm_tune.search.opening import Opened
 from lstm_tune.search.session import Session
-from lstm_tune.selection.choice import RULES, Choice, parameters_of
+from lstm_tune.selection.choice import RULES, parameters_of
+from lstm_tune.selection.ensemble import claim_together
 from lstm_tune.selection.estimates import bias_corrected
 from lstm_tune.selection.out_of_fold import Floats, OutOfFold
 from lstm_tune.selection.overfitting import backtest_overfitting
@@ -21,7 +23,7 @@ def judge(
     session: Session,
     ends: Sequence[TrialEnded],
     losses: OutOfFold,
-    choice: Choice,
+    finalists: Finalists,
     test: Opened | None,
     *,
     coverage: float | None,
@@ -32,7 +34,7 @@ def judge(
         session: the run.
         ends: the candidates.
         losses: their out-of-fold losses.
-        choice: the winner.
+        finalists: the winner among them.
         test: the test part; None without one.
         coverage: share of true values that the intervals held out of fold; None where that could not be tried.
     """
@@ -42,6 +44,8 @@ def judge(
     blocks = len(task.test_blocks()) if test else int((losses.folds == losses.folds.max()).sum())
     has_losses = len(losses.trials) > 0
     claim = bias_corrected(losses, finish=finish, rule=rule, test_blocks=blocks, seed=seed) if has_losses else None
+    if claim and finalists.mixture:
+        claim = claim_together(claim, finalists.mixture)
     overfitting = backtest_overfitting(losses, finish=finish, rule=rule) if has_losses else None
     best = session.best_baseline
     findings = Findings(
@@ -50,7 +54,7 @@ def judge(
         baseline_score=best.score,
         claim=claim,
         overfitting=overfitting,
-        gap=choice.end.gap,
+        gap=finalists.gap,
         test=_test_part(session, test, best.name) if test else None,
         level=session.experiment.output.interval,
         coverage=coverage,

@@ -137,7 +137,7 @@ def _corrected(
     if units.number < FEWEST_UNITS:
         return _leave_one_out(oof, units, naive, finish=finish, rule=rule)
     pooled = Pooled(oof, units, finish)
-    excess = np.concatenate([_excess(pooled, drawn, winner, rule) for drawn in _resamples(units, seed, repeats)])
+    excess = np.concatenate([_excess(pooled, drawn, winner, rule) for drawn in resamples(units, seed, repeats)])
     how = f"chosen and scored on different ones of {units.words()} in {repeats:,} resamples"
     return naive + float(np.nanmean(excess)), how
 
@@ -178,7 +178,7 @@ def _cross_chosen(oof: OutOfFold, *, finish: Finish, rule: Rule) -> OutOfFold:
     return OutOfFold(np.zeros(1, dtype=np.int64), *losses, oof.folds, oof.series, oof.steps)
 
 
-def _resamples(units: Units, seed: int, repeats: int) -> Iterator[Floats]:
+def resamples(units: Units, seed: int, repeats: int) -> Iterator[Floats]:
     """How often each unit is drawn, float64 [R, U] in batches: runs of neighbours around a circle, U units in all."""
     random = np.random.default_rng(seed)
     for first in range(0, repeats, BATCH):
@@ -271,7 +271,7 @@ def score_interval(oof: OutOfFold, *, finish: Finish, seed: int, repeats: int = 
     if units.number < FEWEST_UNITS:
         return Interval(None, None, f"no interval: {units.words()} are too few")
     pooled = Pooled(oof, units, finish)
-    draws = np.concatenate([pooled.scores(drawn)[:, 0] for drawn in _resamples(units, seed, repeats)])
+    draws = np.concatenate([pooled.scores(drawn)[:, 0] for drawn in resamples(units, seed, repeats)])
     tail = _expanded_tail(units.number, level)
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return Interval(float(low), float(high), f"{100 * level:.0f} % interval {low:.4g} to {high:.4g}")
@@ -289,7 +289,7 @@ def _deviations(pooled: Pooled, size: int, *, seed: int, repeats: int) -> Floats
     """Simulated errors of a test of `size` units less the expected error, [R]."""
     first = np.zeros(1, dtype=np.int64)
     every = pooled.scores_of(np.ones((1, pooled.units.number)), first)
-    of_mean = np.concatenate([pooled.scores(drawn)[:, 0] for drawn in _resamples(pooled.units, seed, repeats)]) - every
+    of_mean = np.concatenate([pooled.scores(drawn)[:, 0] for drawn in resamples(pooled.units, seed, repeats)]) - every
     sums, counts = pooled.totals(0)
     random = np.random.default_rng([seed, 1])
     of_test = []

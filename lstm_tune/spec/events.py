@@ -160,17 +160,27 @@ class SearchEnded:
 
 @dataclass(frozen=True)
 class WinnerChosen:
-    """One trial's configuration becomes the final model.
+    """One trial's configuration becomes the final model, or an ensemble of several.
 
     Attributes:
-        trial: its number.
-        score: its validation score.
+        trial: its number; of an ensemble the one with the largest weight.
+        score: its validation score, or the ensemble's.
         reason: the rule that chose it.
+        members: of an ensemble, the weight of each trial by its number (as text), the largest first; else empty.
     """
 
     trial: int
     score: float
     reason: str
+    members: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What was chosen, in words: `trial 3`, or `an ensemble of trials 3 (50%), 7 (30%) and 12 (20%)`."""
+        if not self.members:
+            return f"trial {self.trial}"
+        *others, last = [f"{trial} ({weight:.0%})" for trial, weight in self.members.items()]
+        return f"an ensemble of trials {', '.join(others)} and {last}"
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,10 @@ class OutputSpec(_Section):
         description="one-se: the fewest parameters within one standard error of the best; best: the best fold mean",
     )
     seeds: int = Field(default=3, ge=1, description="networks in the final model; their forecasts are averaged")
+    ensemble: bool = Field(
+        default=True,
+        description="combine the finalists where that is proven better than any of them; with as many networks in all",
+    )
     interval: Fraction = Field(
         default=0.8, description="share of true values that the interval around each forecast should hold"
     )

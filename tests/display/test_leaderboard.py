@@ -184,6 +184,12 @@ def test_counts_elapsed_and_remaining_time_are_shown() -> None:
     assert "16 complete" in text
 
 
+def test_members_of_an_ensemble_are_named() -> None:
+    chosen = WinnerChosen(7, 0.4, "better together", {"7": 0.75, "3": 0.25})
+    text = " ".join(" ".join(lines_of(board_of(START, *trial(7, 0.5), *trial(3, 0.6), chosen))).split())
+    assert "winner an ensemble of trials 7 (75%) and 3 (25%), 0.4000: better together" in text
+
+
 def test_time_limit_bounds_the_remaining_time() -> None:
     board = board_of(
         replace(START, time_limit_s=70.0), *[event for number in range(16) for event in trial(number, 0.5)]

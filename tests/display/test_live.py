@@ -81,6 +81,12 @@ def test_plain_display_tells_the_run_in_lines() -> None:
     ]
 
 
+def test_plain_display_names_the_members_of_an_ensemble() -> None:
+    chosen = WinnerChosen(7, 0.4, "better together", {"7": 0.5, "3": 0.3, "12": 0.2})
+    (line,) = plain_lines(Stamped(8.0, chosen))
+    assert line == "[00:08] winner: an ensemble of trials 7 (50%), 3 (30%) and 12 (20%), 0.4000: better together"
+
+
 def test_plain_display_reports_progress_every_tenth_of_the_trials() -> None:
     stamps = [Stamped(number / 100, trial(number, 0.5 + number)) for number in range(25)]
     lines = [line for line in plain_lines(Stamped(0.0, START), *stamps) if "of 100 trials" in line]

@@ -7,6 +7,7 @@ import pytest
 from search_setup import ends_of, go
 
 from lstm_tune.bundle.predict import load
+from lstm_tune.selection.ensemble import Mixture
 from lstm_tune.selection.out_of_fold import from_table, scores
 from lstm_tune.spec import events as kinds
 from lstm_tune.spec.errors import DivergedError
@@ -42,8 +43,8 @@ def test_finalists_are_repeated_as_far_as_half_the_epochs_of_the_search_go(folde
     assert [(event.done, event.total) for event in repeated] == [(0, 2), (1, 2), (2, 2)]
     winner = only(events, WinnerChosen)
     assert isinstance(winner, WinnerChosen)
-    best = sorted(ends_of(events), key=lambda end: end.score or np.inf)[:2]
-    assert winner.trial in {end.trial for end in best}
+    best = min(ends_of(events), key=lambda end: end.score or np.inf)
+    assert winner.trial in {0, best.trial}  # the default configuration is a finalist
     assert winner.reason.endswith("2 finalists were repeated with fresh seeds")
 
 
@@ -128,3 +129,59 @@ def test_without_a_test_part_nothing_is_said_of_one(folder: Path) -> None:
     assert outcome.test_score is None
     assert "No test part was kept" in " ".join(verdict.sentences)
     assert not run.paths.test_ledger.exists()
+
+
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every run ends with an ensemble of its two best finalists; the list holds them, the heavier first."""
+    found: list[int] = []
+
+    def mixture(forecasts: dict[int, object], *args: object, **options: object) -> Mixture:
+        found[:] = list(forecasts)[:2]
+        return Mixture(dict(zip(found, (0.75, 0.25), strict=True)), 0.01, 0.002, 0.0)
+
+    monkeypatch.setattr("lstm_tune.search.together.proven_mixture", mixture)
+    return found
+
+
+def test_an_ensemble_is_trained_told_and_written(folder: Path, together: list[int]) -> None:
+    space = {"units": [4, 8], "window": [4, 6, 9], "normalization": ["last", "mean"], "log_transform": [True, False]}
+    run, outcome, events = go(
+        folder, search={"scheduler": "none", "trials": 6}, space=space, output={"finalists": 3, "seeds": 3}
+    )
+    winner = only(events, WinnerChosen)
+    assert isinstance(winner, WinnerChosen)
+    assert winner.members == {str(together[0]): 0.75, str(together[1]): 0.25}
+    assert winner.name == f"an ensemble of trials {together[0]} (75%) and {together[1]} (25%)"
+    assert (outcome.winner, outcome.score) == (together[0], 0.01)
+    assert outcome.bundle is not None
+    model = load(outcome.bundle)
+    assert [member.trial for member in model.bundle.members] == [together[0], together[0], together[1]]
+    assert model.bundle.network.weights == (0.375, 0.375, 0.25)
+    assert [event.done for event in events if isinstance(event, RefitReported)] == [0, 1, 2, 3]
+    assert model.predict(pl.read_csv(folder / "sine.csv"))["y"].is_finite().all()
+    assert "the ensemble's lead over that choice" in json.loads(run.paths.verdict.read_text())["sentences"][1]
+    test = pl.read_parquet(run.paths.forecasts).filter(pl.col("part") == "test")
+    assert (test["forecast"] - test["truth"]).abs().mean() == pytest.approx(outcome.test_score)
+
+
+def test_an_ensemble_that_is_not_wanted_is_not_looked_for(folder: Path, together: list[int]) -> None:
+    _, _, events = go(folder, search={"scheduler": "none"}, output={"ensemble": False})
+    winner = only(events, WinnerChosen)
+    assert isinstance(winner, WinnerChosen)
+    assert not together
+    assert not winner.members
+
+
+def test_finalists_of_a_whole_run_are_compared_with_their_ensemble(folder: Path) -> None:
+    """Nothing is replaced: whatever is chosen, weights and forecasts fit each other."""
+    run, outcome, events = go(
+        folder, search={"scheduler": "none", "trials": 6}, validation={"folds": 5}, output={"finalists": 3}
+    )
+    winner = only(events, WinnerChosen)
+    assert isinstance(winner, WinnerChosen)
+    assert not winner.members or sum(winner.members.values()) == pytest.approx(1)
+    assert outcome.bundle is not None
+    trials = {str(member.trial) for member in load(outcome.bundle).bundle.members}
+    assert trials == (set(winner.members) or {str(winner.trial)})
+    assert pl.read_parquet(run.paths.forecasts)["part"].n_unique() == 6

@@ -36,6 +36,7 @@ EVENTS: list[Event] = [
     FinalistsReported(1, 5),
     VerdictReached("not proven", ["The LSTM is ahead."], "ridge", 0.6, None, None, 0.5, None, 0.2),
     WinnerChosen(3, 1.4, "simplest within one standard error"),
+    WinnerChosen(3, 1.4, "better together", {"3": 0.75, "12": 0.25}),
     RefitReported(1, 3),
     events.TestScored("mase", 1.3, {"last value": 2.0}, 12),
     BundleWritten("best"),
