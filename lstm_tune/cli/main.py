@@ -173,6 +173,28 @@ def predict(
 
 
 @app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="table with newer rows of the same series; default: the run's test part", show_default=False
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")] = False,
+) -> None:
+    """Score a finished run's model again: on its own test part, or on rows that came later.
+
+    `lstm-tune evaluate runs/air-passengers-20260101-120000 newer.csv`
+
+    Each look is written into the run's `test_ledger.json`. A second look at the test part is no longer a fair one.
+    """
+    from lstm_tune.cli.evaluating import evaluate_run
+
+    evaluate_run(run, data, as_json=json)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="a run, or a bundle", show_default=False)],
     format: Annotated[str, typer.Option("--format", help="bundle, torch-export or onnx")] = "bundle",

@@ -15,6 +15,7 @@ from lstm_tune.search.recorder import Listener, Recorder
 from lstm_tune.search.schedulers import build_schedule
 from lstm_tune.search.session import Session
 from lstm_tune.selection.records import trial_records
+from lstm_tune.selection.tables import write_table
 from lstm_tune.spec.errors import Fault, InputError
 from lstm_tune.spec.events import RunEnded, SearchEnded, Stamped, read_events
 from lstm_tune.spec.experiment import Experiment
@@ -23,6 +24,7 @@ from lstm_tune.spec.loading import dump_experiment, load_experiment
 from lstm_tune.spec.paths import RunPaths, create_run, open_run, write_atomically, write_json
 from lstm_tune.spec.space import Space, as_raw
 from lstm_tune.tasks.assembly import Prepared, assemble
+from lstm_tune.tasks.newer import known_steps
 
 WARM_STARTS = 8
 """Configurations taken over from an earlier run."""
@@ -60,6 +62,7 @@ class Run:
         resolved = _resolved(experiment, prepared, folder)
         write_atomically(paths.experiment, dump_experiment(resolved))
         write_json(paths.manifest, build_manifest(resolved, prepared, folder=folder, command=list(command)))
+        write_table(known_steps(prepared.panel), paths.series)
         return cls(resolved, prepared, paths)
 
     @classmethod

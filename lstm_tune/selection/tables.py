@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import polars as pl
 
@@ -55,6 +56,11 @@ def curves_table(records: Iterable[TrialRecord]) -> pl.DataFrame:
 def write_tables(paths: RunPaths, records: Mapping[int, TrialRecord]) -> None:
     """Writes both tables, each in one move."""
     for path, table in ((paths.trials, trials_table(records.values())), (paths.curves, curves_table(records.values()))):
-        buffer = io.BytesIO()
-        table.write_parquet(buffer)
-        write_atomically(path, buffer.getvalue())
+        write_table(table, path)
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Writes one table as Parquet, in one move."""
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    write_atomically(path, buffer.getvalue())

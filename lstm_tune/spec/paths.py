@@ -34,6 +34,11 @@ class RunPaths:
         return self.root / "manifest.json"
 
     @property
+    def series(self) -> Path:
+        """What was known when the run began: one row a series, with its first and last time."""
+        return self.root / "series.parquet"
+
+    @property
     def events(self) -> Path:
         """Everything that happened, one JSON object a line: the run's only truth."""
         return self.root / "events.ndjson"

@@ -22,7 +22,7 @@ from lstm_tune.spec.paths import RunPaths
 Run = Callable[..., Any]
 Write = Callable[..., Path]
 SEARCH_SPACES = Path(__file__).parents[2] / "search_spaces"
-COMMANDS = ["run", "resume", "leaderboard", "report", "validate", "init", "schema", "predict", "export"]
+COMMANDS = ["run", "resume", "leaderboard", "report", "validate", "init", "schema", "predict", "evaluate", "export"]
 
 
 # --- help and exit codes --------------------------------------------------------------------------
