@@ -101,10 +101,12 @@ def choose_winner(
     default = session.default_trial(ends)
     wanted = [end for end in ends if end.trial in with_losses][: session.experiment.output.finalists]
     finalists = _affordable(_with_defaults(wanted, ends, default), spent=spent)
-    repeated = _repeat(session, finalists, slot) if len(finalists) > 1 else {}
+    longest = session.experiment.training.max_epochs
+    repeated = _repeat(session, finalists, slot, max_epochs=longest) if len(finalists) > 1 else {}
     choice = _choose(session, ends, losses, repeated)
     if choice.end.trial not in repeated:
-        repeated |= _repeat(session, [choice.end], slot)
+        # A budget may have stopped the trial long before its end; its repetition must not outlast it.
+        repeated |= _repeat(session, [choice.end], slot, max_epochs=choice.end.epochs)
     if choice.end.trial not in repeated:
         problem = f"Trial {choice.end.trial} diverged when it was repeated with a fresh seed"
         session.record(Warned(f"{problem}: there are no out-of-fold forecasts of it, and so no intervals."))
@@ -139,24 +141,24 @@ def _affordable(finalists: list[TrialEnded], *, spent: int) -> list[TrialEnded]:
     return finalists[: sum(cost <= FINALISTS_SHARE * spent for cost in costs)]
 
 
-def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot) -> dict[int, Rescored]:
+def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot, *, max_epochs: int) -> dict[int, Rescored]:
     """The repetitions by trial, without those that diverged."""
 
     def report(done: int) -> None:
         session.record(FinalistsReported(done, len(finalists)))
 
-    jobs = [_repetition(session, end) for end in finalists]
+    jobs = [_repetition(session, end, max_epochs=max_epochs) for end in finalists]
     expected_s = sum(end.seconds for end in finalists)
     results = run_jobs(session.task, jobs, slot=slot, expected_s=expected_s, report=report)
     pairs = zip(finalists, results, strict=True)
     return {end.trial: result for end, result in pairs if result is not None}
 
 
-def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
+def _repetition(session: Session, end: TrialEnded, *, max_epochs: int) -> Job[Rescored | None]:
     """A job for a repetition, or None where another seed makes the configuration diverge: it is no finalist then."""
     hyperparameters = completed(end.hyperparameters, task=session.experiment.task.kind)
-    training, portions, seed = session.experiment.training, session.portions, session.experiment.search.seed
-    max_epochs, patience_epochs = training.max_epochs, training.patience_epochs
+    portions, seed = session.portions, session.experiment.search.seed
+    patience_epochs = session.experiment.training.patience_epochs
 
     def job(task: ForecastTask, device: torch.device) -> Rescored | None:
         try:

@@ -16,7 +16,7 @@ def default_space(*, rows: int, longest: int, horizon: int, season: int, positiv
 
     Args:
         rows: development steps over all series.
-        longest: training steps of a typical series in the first fold.
+        longest: training steps of a long series in the first fold.
         horizon: steps of a forecast.
         season: steps in a season, 1 for none.
         positive: whether the target is above zero everywhere.

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from lstm_tune.spec.events import (
     Warned,
     WinnerChosen,
 )
+from lstm_tune.training.rescore import Rescored, rescore
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -56,6 +58,23 @@ def test_one_finalist_is_chosen_as_it_is_and_repeated_afterwards(folder: Path) -
     assert "repeated" not in winner.reason
     assert [event.done for event in events if isinstance(event, FinalistsReported)] == [0, 1]
     assert [event.done for event in events if isinstance(event, RefitReported)] == [0, 1, 2]
+
+
+def test_repetition_of_the_winner_alone_is_no_longer_than_its_trial(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+
+    def counted(*args: Any, **options: Any) -> Rescored:
+        told.append(options["max_epochs"])
+        return rescore(*args, **options)
+
+    monkeypatch.setattr("lstm_tune.search.finalists.rescore", counted)
+    _, outcome, events = go(
+        folder, training={"max_epochs": 30, "patience_epochs": 2}, output={"finalists": 1}, search={"trials": 2}
+    )
+    assert told == [end.epochs for end in ends_of(events) if end.trial == outcome.winner]
+    assert told < [30]
 
 
 @pytest.mark.parametrize("finalists", [1, 2])
