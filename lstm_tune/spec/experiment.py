@@ -221,7 +221,8 @@ class OutputSpec(_Section):
     )
     choice: Literal["one-se", "best"] = Field(
         default="one-se",
-        description="one-se: the fewest parameters within one standard error of the best; best: the best fold mean",
+        description="one-se: the fewest parameters within one standard error of the best, if proven better than the"
+        " default configuration, which stays otherwise; best: the best fold mean",
     )
     seeds: int = Field(default=3, ge=1, description="networks in the final model; their forecasts are averaged")
     ensemble: bool = Field(
