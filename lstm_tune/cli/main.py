@@ -57,6 +57,9 @@ def run(
     warm_start: Annotated[
         Path | None, typer.Option(help="an earlier run whose best configurations are tried first", metavar="RUN")
     ] = None,
+    nested: Annotated[
+        bool, typer.Option("--nested", help="also repeat the whole search before each fold, for an error estimate")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Search, choose, refit and export a model.
@@ -67,7 +70,8 @@ def run(
     """
     from lstm_tune.cli.running import run_experiment
 
-    run_experiment(space, overrides or [], warm_start=warm_start, json=json, command=sys.argv)
+    wanted = [*(overrides or []), *(["validation.nested=true"] if nested else [])]
+    run_experiment(space, wanted, warm_start=warm_start, json=json, command=sys.argv)
 
 
 @app.command()

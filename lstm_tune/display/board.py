@@ -10,6 +10,7 @@ from lstm_tune.spec.events import (
     BaselineScored,
     BundleWritten,
     FinalistsReported,
+    NestedReported,
     RefitReported,
     ReportWritten,
     RunEnded,
@@ -120,6 +121,7 @@ class Board:
         last_failure: the last trial that failed, or None.
         search_end: why the search ended, or None while it goes on.
         winner: the chosen trial, or None.
+        nested: repetitions of the whole search so far, or None.
         finalists: finalists repeated so far, or None.
         refit: networks of the final model trained so far, or None.
         test: scores on the test part, or None.
@@ -143,6 +145,7 @@ class Board:
     last_failure: TrialEnded | None = None
     search_end: SearchEnded | None = None
     winner: WinnerChosen | None = None
+    nested: NestedReported | None = None
     finalists: FinalistsReported | None = None
     refit: RefitReported | None = None
     test: TestScored | None = None
@@ -191,6 +194,8 @@ class Board:
                 self._start_trial(event, stamped.at_s)
             case TrialEnded() as event:
                 self._end_trial(event, stamped.at_s)
+            case NestedReported() as event:
+                self.nested = event
             case BaselineScored() as event:
                 self._add_baseline(event)
             case RunStarted() as event:
@@ -224,7 +229,7 @@ class Board:
     def _begin(self, event: RunStarted) -> None:
         self._interrupt()
         self.header = event
-        self.search_end = self.finalists = self.winner = self.refit = self.verdict = self.end = None
+        self.search_end = self.nested = self.finalists = self.winner = self.refit = self.verdict = self.end = None
 
     def _finish(self, event: RunEnded) -> None:
         self._interrupt()

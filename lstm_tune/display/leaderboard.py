@@ -120,6 +120,8 @@ def _results(board: Board) -> list[tuple[str, str, Style]]:
     notes = []
     if board.search_end is not None:
         notes.append(("search", board.search_end.reason, DIM))
+    if board.nested is not None:
+        notes.append(("nested", progress.nested_words(board.nested), DIM))
     if board.finalists is not None:
         repeated = f"{board.finalists.done} of {board.finalists.total} finalists with fresh seeds"
         notes.append(("repeats", repeated, DIM))

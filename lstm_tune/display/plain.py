@@ -8,6 +8,7 @@ from lstm_tune.spec.events import (
     BundleWritten,
     Event,
     FinalistsReported,
+    NestedReported,
     RefitReported,
     ReportWritten,
     RunEnded,
@@ -73,6 +74,8 @@ def _sentence(event: Event, board: Board) -> str | None:
             return f"baseline {event.name}: {_score(board, event.score, event.standard_error)}"
         case TrialEnded():
             return f"trial {event.trial} failed: {event.reason}" if event.state == "failed" else None
+        case NestedReported():
+            return f"nested: {progress.nested_words(event)}"
         case Warned():
             return f"warning: {event.message}"
         case TrialStarted() | TrialReported() | FinalistsReported() | RefitReported():

@@ -1,6 +1,8 @@
 """How far a run is and how long it may still take."""
 
 from lstm_tune.display.board import Board
+from lstm_tune.display.formats import duration
+from lstm_tune.spec.events import NestedReported
 
 
 def elapsed_s(board: Board, now_s: float) -> float:
@@ -36,3 +38,9 @@ def remaining_s(board: Board, now_s: float) -> float | None:
         left = board.header.trials - board.finished
         estimates.append(left * (now - board.first_trial_at_s) / board.finished)
     return max(0.0, min(estimates)) if estimates else None
+
+
+def nested_words(event: NestedReported) -> str:
+    """How far the nested estimate is, and how long it may still take."""
+    words = f"{event.done} of {event.total} outer folds, each with a search of its own"
+    return f"{words}; about {duration(event.expected_s)} left" if event.done < event.total else words

@@ -184,10 +184,10 @@ def environment(facts: RunFacts) -> list[list[str]]:
 
 
 def looks(facts: RunFacts) -> list[str]:
-    """Every look at the test part, one line each."""
+    """Every look at the test part or at newer rows, one line each."""
     return [
-        f"Look {look.get('look', '?')} at {look.get('at', '?')} by {look.get('by', '?')}: {look.get('metric', 'score')}"
-        f" {_number(look.get('metrics', {}).get(look.get('metric')))}"
+        f"Look {look.get('look', '?')} at {look.get('part', 'test')}, {look.get('at', '?')}, by {look.get('by', '?')}:"
+        f" {look.get('metric', 'score')} {_number(look.get('metrics', {}).get(look.get('metric')))}"
         for look in facts.ledger
     ]
 

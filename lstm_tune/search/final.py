@@ -1,7 +1,7 @@
 """After the search: finalists, choice, refit, test, verdict, bundle. The order of this page is the order of events."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,13 @@ class Outcome:
     bundle: Path | None = None
 
 
-def conclude(session: Session, slot: Slot) -> Outcome:
+def conclude(session: Session, slot: Slot, nested: Sequence[float] = ()) -> Outcome:
     """Chooses a winner, makes the final model of it, and says what to think of it.
 
     Args:
         session: the run, its search over.
         slot: what one training occupies.
+        nested: scores of searches that were repeated before each fold's block.
 
     Raises:
         SearchFailedError: no trial has a score, or none keeps the constraints.
@@ -66,7 +67,7 @@ def conclude(session: Session, slot: Slot) -> Outcome:
     members, network = train_final(session, finalists, slot)
     test = open_test(session, network) if session.experiment.test_steps else None
     forecasts = OutOfFoldForecasts.of_winner(session, finalists)
-    verdict = judge(session, ends, losses, finalists, test, coverage=forecasts.coverage)
+    verdict = judge(session, ends, losses, finalists, test, coverage=forecasts.coverage, nested=nested)
     intervals = forecasts.intervals()
     facts = _facts(session, finalists, test)
     bundle = Bundle(session.experiment.name, network, session.preprocessing, members, facts, intervals)

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from statistics import fmean
 
-import numpy as np
-
-from lstm_tune.models.problem import Tally
 from lstm_tune.search.finalists import Finalists
 from lstm_tune.search.opening import Opened
 from lstm_tune.search.session import Session
 from lstm_tune.selection.choice import RULES, parameters_of
 from lstm_tune.selection.ensemble import claim_together
 from lstm_tune.selection.estimates import bias_corrected
-from lstm_tune.selection.out_of_fold import Floats, OutOfFold
+from lstm_tune.selection.evaluation import block_losses
+from lstm_tune.selection.out_of_fold import OutOfFold
 from lstm_tune.selection.overfitting import backtest_overfitting
 from lstm_tune.selection.verdict import Findings, TestPart, compare_on_test, reach_verdict
 from lstm_tune.spec.events import TrialEnded, VerdictReached
@@ -27,6 +26,7 @@ def judge(
     test: Opened | None,
     *,
     coverage: float | None,
+    nested: Sequence[float],
 ) -> VerdictReached:
     """The verdict of a run.
 
@@ -37,6 +37,7 @@ def judge(
         finalists: the winner among them.
         test: the test part; None without one.
         coverage: share of true values that the intervals held out of fold; None where that could not be tried.
+        nested: scores of searches that were repeated before each fold's block.
     """
     task, seed, finish = session.task, session.experiment.search.seed, session.finish
     chosen_by, default = RULES[session.experiment.output.choice], session.default_trial(ends)
@@ -58,6 +59,7 @@ def judge(
         test=_test_part(session, test, best.name) if test else None,
         level=session.experiment.output.interval,
         coverage=coverage,
+        nested=tuple(nested),
     )
     verdict = reach_verdict(findings)
     event = VerdictReached(
@@ -73,6 +75,8 @@ def judge(
         test_low=test.interval.low if test else None,
         test_high=test.interval.high if test else None,
         interval_level=session.experiment.output.interval,
+        nested=fmean(nested) if nested else None,
+        nested_folds=list(nested),
     )
     write_json(session.paths.verdict, asdict(event))
     session.record(event)
@@ -80,15 +84,7 @@ def judge(
 
 
 def _test_part(session: Session, test: Opened, baseline: str) -> TestPart:
-    own, other = (_block_losses(tally) for tally in (test.own, test.baselines[baseline].tallies[0]))
+    own, other = (block_losses(tally) for tally in (test.own, test.baselines[baseline].tallies[0]))
     series = session.task.test_blocks()
     comparison = compare_on_test(own, other, series, seed=session.experiment.search.seed)
     return TestPart(test.scored.score, test.baselines[baseline].score, comparison, test.interval)
-
-
-def _block_losses(tally: Tally) -> Floats:
-    """Mean loss of each block; NaN where nothing counts."""
-    sums, counts = tally.sums.numpy(), tally.counts.numpy()
-    losses: Floats = np.full(len(sums), np.nan)
-    np.divide(sums, counts, out=losses, where=counts > 0)
-    return losses

@@ -14,7 +14,9 @@ from lstm_tune.tasks.assembly import Prepared
 PACKAGES = ("lstm-tune", "torch", "ray", "optuna", "polars", "numpy")
 
 
-def build_manifest(experiment: Experiment, prepared: Prepared, *, folder: Path, command: list[str]) -> dict[str, Any]:
+def build_manifest(
+    experiment: Experiment, prepared: Prepared, *, folder: Path, command: list[str], is_space_derived: bool
+) -> dict[str, Any]:
     """The manifest of a run, as JSON values.
 
     Args:
@@ -22,6 +24,7 @@ def build_manifest(experiment: Experiment, prepared: Prepared, *, folder: Path, 
         prepared: its data and folds.
         folder: what the data path is relative to.
         command: the command line.
+        is_space_derived: whether the space came from the data.
     """
     panel, split = prepared.panel, prepared.task.split
     return {
@@ -30,6 +33,7 @@ def build_manifest(experiment: Experiment, prepared: Prepared, *, folder: Path, 
         "platform": platform.platform(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "seed": experiment.search.seed,
+        "space": "derived" if is_space_derived else "given",
         "data": {
             "path": experiment.data.path,
             "sha256": file_hash(experiment.data.path, folder=folder),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from lstm_tune.search.cluster import Slot, choose_slot, count_slots, local_ray
 from lstm_tune.search.final import Outcome, conclude
 from lstm_tune.search.importances import write_importances
+from lstm_tune.search.nested import FoldRun, announcement, nested_scores
 from lstm_tune.search.proposals import defaults, searched
 from lstm_tune.search.schedulers import Schedule, build_schedule
 from lstm_tune.search.session import Session
@@ -25,18 +26,19 @@ STATISTICAL_S, STATISTICAL_SHARE = 60.0, 0.1
 """Seconds for all statistical baselines together, and the share of the time limit that they may take at most."""
 
 
-def work(session: Session, first: list[dict[str, Value]]) -> Outcome:
+def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun) -> Outcome:
     """Everything, in order; an error or an interruption is recorded before it leaves.
 
     Args:
         session: the run.
         first: configurations to try before others.
+        run_fold: runs an outer fold of the nested estimate.
     """
     paths, record = session.paths, session.record
     try:
         shutil.rmtree(paths.scratch, ignore_errors=True)  # what a killed process left
         with interruptible(), local_ray(paths.logs):
-            outcome = _search_and_conclude(session, first)
+            outcome = _search_and_conclude(session, first, run_fold)
     except KeyboardInterrupt:
         outcome = Outcome(paths.root, interrupted=True)
     except Exception as error:
@@ -52,7 +54,7 @@ def work(session: Session, first: list[dict[str, Value]]) -> Outcome:
     return outcome
 
 
-def _search_and_conclude(session: Session, first: list[dict[str, Value]]) -> Outcome:
+def _search_and_conclude(session: Session, first: list[dict[str, Value]], run_fold: FoldRun) -> Outcome:
     resources = session.experiment.resources
     slot = choose_slot(cpus=resources.cpus_per_trial, gpus=resources.gpus_per_trial)
     _announce(session, slot)
@@ -61,7 +63,8 @@ def _search_and_conclude(session: Session, first: list[dict[str, Value]]) -> Out
     if is_interrupted:
         return Outcome(session.paths.root, interrupted=True)
     _score_statistical(session)
-    return conclude(session, slot)
+    nested = nested_scores(session, run_fold) if session.experiment.validation.nested else ()
+    return conclude(session, slot, nested)
 
 
 def _announce(session: Session, slot: Slot) -> None:
@@ -85,6 +88,8 @@ def _announce(session: Session, slot: Slot) -> None:
     if not resumed:
         for warning in session.prepared.warnings:
             session.record(Warned(warning))
+        if experiment.validation.nested:
+            session.record(Warned(announcement(experiment)))
     _score_baselines(session, quick_names(session.task.design.season))
 
 

@@ -17,7 +17,7 @@ from lstm_tune.search.session import Session
 from lstm_tune.selection.records import trial_records
 from lstm_tune.selection.tables import write_table
 from lstm_tune.spec.errors import Fault, InputError
-from lstm_tune.spec.events import RunEnded, SearchEnded, Stamped, read_events
+from lstm_tune.spec.events import RunEnded, SearchEnded, Stamped, TestScored, read_events
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.hyperparameters import Value
 from lstm_tune.spec.loading import dump_experiment, load_experiment
@@ -59,9 +59,18 @@ class Run:
         prepared = assemble(experiment, folder=folder)
         _check_search(experiment, prepared.space)
         paths = create_run(Path(experiment.output.directory), experiment.name, now=datetime.now())
-        resolved = _resolved(experiment, prepared, folder)
+        return cls._begin(experiment, prepared, paths, folder=folder, command=command)
+
+    @classmethod
+    def _begin(
+        cls, experiment: Experiment, prepared: Prepared, paths: RunPaths, *, folder: Path, command: Sequence[str]
+    ) -> "Run":
+        """A new run in a folder that is there."""
+        resolved = _resolved(experiment, prepared, None if folder == paths.root else folder)
+        is_derived = experiment.space is None
+        manifest = build_manifest(resolved, prepared, folder=folder, command=list(command), is_space_derived=is_derived)
         write_atomically(paths.experiment, dump_experiment(resolved))
-        write_json(paths.manifest, build_manifest(resolved, prepared, folder=folder, command=list(command)))
+        write_json(paths.manifest, manifest)
         write_table(known_steps(prepared.panel), paths.series)
         return cls(resolved, prepared, paths)
 
@@ -99,7 +108,22 @@ class Run:
                 write_atomically(self.paths.experiment, dump_experiment(self.experiment))
                 record.replay()
             session = Session(self.experiment, self.prepared, self.paths, record)
-            return work(session, _best_configurations(warm_start))
+            return work(session, _best_configurations(warm_start), self._run_fold)
+
+    @classmethod
+    def _run_fold(cls, experiment: Experiment, paths: RunPaths) -> float | None:
+        """Does what is left of an outer fold's run; its test score."""
+        if not paths.events.is_file():
+            prepared = assemble(experiment, folder=paths.root)
+            run = cls._begin(experiment, prepared, paths, folder=paths.root, command=())
+        elif (score := _final_score(experiment, paths)) is not None:
+            return score
+        else:
+            run = cls.reopen(paths.root, overrides=_other_budgets(experiment, paths))
+        outcome = run.go()
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        return outcome.test_score
 
 
 CHANGEABLE = ("search.trials", "search.time_limit", "search.stop_when_stale", "resources.", "output.")
@@ -142,10 +166,31 @@ def _check_search(experiment: Experiment, space: Space) -> None:
         grid(space)
 
 
-def _resolved(experiment: Experiment, prepared: Prepared, folder: Path) -> Experiment:
-    """The experiment with nothing left open: an absolute data path, and the space that was derived from the data."""
+def _final_score(experiment: Experiment, paths: RunPaths) -> float | None:
+    """The test score of an outer fold that has nothing left to do, whatever the budget is now; None of any other."""
+    events = list(read_events(paths.events))
+    if not events or not isinstance(events[-1].event, RunEnded) or events[-1].event.state != "done":
+        return None
+    ended = sum(record.end is not None for record in trial_records(events).values())
+    if ended < experiment.search.trials and _other_budgets(experiment, paths):
+        return None
+    return [stamped.event.score for stamped in events if isinstance(stamped.event, TestScored)][-1]
+
+
+def _other_budgets(experiment: Experiment, paths: RunPaths) -> list[str]:
+    """Overrides that give a run the budgets of an experiment; none where it has them."""
+    kept = load_experiment(paths.experiment).search
+    wanted = {name: getattr(experiment.search, name) for name in ("trials", "time_limit", "stop_when_stale")}
+    return [f"search.{name}={json.dumps(value)}" for name, value in wanted.items() if value != getattr(kept, name)]
+
+
+def _resolved(experiment: Experiment, prepared: Prepared, folder: Path | None) -> Experiment:
+    """The experiment with nothing left open: where its data is, and the space that was derived from it.
+
+    Data in the run's own folder (`folder` is None) goes where the run goes; the path to all other is absolute.
+    """
     path = experiment.data.path
-    absolute = path if "://" in path else str((folder / path).absolute())
+    absolute = path if "://" in path or folder is None else str((folder / path).absolute())
     data = experiment.data.model_copy(update={"path": absolute})
     return experiment.model_copy(update={"data": data, "space": as_raw(prepared.space)})
 

@@ -1,6 +1,7 @@
 """What the numbers say, in words: the expected error, the test, the best baseline, and whether an LSTM is worth it."""
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -52,6 +53,7 @@ class Findings:
         test: the locked part; None where there is none.
         level: share of true values that the interval around a single forecast should hold.
         coverage: share that it held in each fold when calibrated on the others; None where that could not be tried.
+        nested: scores of searches that were repeated before each fold's block, and judged there.
     """
 
     metric: str
@@ -63,6 +65,7 @@ class Findings:
     test: TestPart | None
     level: float
     coverage: float | None
+    nested: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def reach_verdict(findings: Findings) -> Verdict:
     sentences = [
         _headline(findings, advice),
         *_claim(findings),
+        *_nested(findings),
         *_test(findings),
         *_intervals(findings),
         *_fit(findings),
@@ -141,6 +145,15 @@ def _claim(findings: Findings) -> list[str]:
         f"Expected {findings.metric} on new data {claim.corrected:.4g} ({interval}); the search itself saw"
         f" {claim.naive:.4g}. {_sentence(claim.reason)}"
     ]
+
+
+def _nested(findings: Findings) -> list[str]:
+    scores, claim = findings.nested, findings.claim
+    if not scores:
+        return []
+    folds = f"{len(scores)} outer fold{'' if len(scores) == 1 else 's'}, each with a search of its own"
+    beside = f"; the corrected claim was {claim.corrected:.4g}" if claim else ""
+    return [f"Nested estimate {fmean(scores):.4g} over {folds}{beside}."]
 
 
 def _test(findings: Findings) -> list[str]:

@@ -184,6 +184,21 @@ class WinnerChosen:
 
 
 @dataclass(frozen=True)
+class NestedReported:
+    """The whole search is repeated before each fold's block.
+
+    Attributes:
+        done: how many repetitions are over.
+        total: of how many.
+        expected_s: seconds that the others should take.
+    """
+
+    done: int
+    total: int
+    expected_s: float
+
+
+@dataclass(frozen=True)
 class FinalistsReported:
     """The best trials are repeated with fresh seeds before one is chosen.
 
@@ -249,6 +264,8 @@ class VerdictReached:
         test_low: lower end of the 80 % interval of the test score; None where there is none.
         test_high: upper end.
         interval_level: share of true values that the interval around a single forecast should hold.
+        nested: mean score of searches that were repeated before each fold's block; None where there are none.
+        nested_folds: the score of each of them.
     """
 
     advice: str
@@ -263,6 +280,8 @@ class VerdictReached:
     test_low: float | None = None
     test_high: float | None = None
     interval_level: float | None = None
+    nested: float | None = None
+    nested_folds: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -315,6 +334,7 @@ Event = (
     | TrialEnded
     | SearchEnded
     | WinnerChosen
+    | NestedReported
     | FinalistsReported
     | RefitReported
     | TestScored
@@ -333,6 +353,7 @@ KINDS: dict[str, type[Event]] = {
     "trial_ended": TrialEnded,
     "search_ended": SearchEnded,
     "winner_chosen": WinnerChosen,
+    "nested_reported": NestedReported,
     "finalists_reported": FinalistsReported,
     "refit_reported": RefitReported,
     "test_scored": TestScored,

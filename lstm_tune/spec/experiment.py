@@ -143,6 +143,10 @@ class ValidationSpec(_Section):
         description="validation steps of one fold; auto: as many horizons as the history allows, up to 8",
     )
     gap: int = Field(default=0, ge=0, description="steps purged between training and validation targets")
+    nested: bool = Field(
+        default=False,
+        description="repeat everything before each fold's block and judge it there: an estimate free of any choice",
+    )
     groups: str | None = Field(default=None, description="not for forecasting: folds of a forecast follow time")
 
     @model_validator(mode="after")

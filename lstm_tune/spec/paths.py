@@ -99,6 +99,15 @@ class RunPaths:
         return self.root / "test_ledger.json"
 
     @property
+    def nested(self) -> Path:
+        """The repetitions of the whole search, each a run."""
+        return self.root / "nested"
+
+    def nested_fold(self, number: int) -> "RunPaths":
+        """The repetition that one fold's block judges, numbered from 1."""
+        return RunPaths(self.nested / f"fold-{number}")
+
+    @property
     def logs(self) -> Path:
         """What Ray, Optuna and failed trials said."""
         return self.root / "logs"

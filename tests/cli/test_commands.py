@@ -328,3 +328,15 @@ def test_a_reader_that_leaves_early_sees_no_traceback(finished: Path, arguments:
     )
     assert ended.stderr == ""
     assert ended.returncode in (0, 1)
+
+
+# --- run ------------------------------------------------------------------------------------------
+
+
+def test_nested_sets_its_key(lstm_tune: Run, experiment: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(
+        "lstm_tune.cli.running.run_experiment", lambda space, overrides, **options: given.append(overrides)
+    )
+    assert lstm_tune("run", experiment(), "--nested", "--set", "search.trials=2").code == 0
+    assert given == [["search.trials=2", "validation.nested=true"]]

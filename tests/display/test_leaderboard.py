@@ -13,6 +13,7 @@ from lstm_tune.spec.events import (
     BaselineScored,
     BundleWritten,
     Event,
+    NestedReported,
     RefitReported,
     RunEnded,
     RunStarted,
@@ -272,3 +273,11 @@ def test_winner_is_shown_in_the_lowest_terminal() -> None:
     ended = [event for number in range(20) for event in trial(number, 0.4 + number / 100)]
     lines = lines_of(board_of(START, *BASELINES, *ended, WinnerChosen(18, 0.58, "simplest")), 80, 9)
     assert any(line.startswith("▸") and "#18" in line for line in lines)
+
+
+def test_nested_searches_are_counted_with_the_time_they_take() -> None:
+    shown = lines_of(board_of(START, NestedReported(1, 3, 130.0)))
+    assert "nested   1 of 3 outer folds, each with a search of its own; about 2m 10s left" in shown
+    assert "nested   3 of 3 outer folds, each with a search of its own" in lines_of(
+        board_of(START, NestedReported(3, 3, 0.0))
+    )

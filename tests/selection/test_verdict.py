@@ -85,3 +85,10 @@ def test_series_are_compared_as_clusters_and_blocks_in_time() -> None:
     assert compare_on_test(own, other, np.arange(20) // 2, seed=0).n == 10
     assert compare_on_test(own, other, np.zeros(20, int), seed=0).n == 20
     assert compare_on_test(own[:1], other[:1], np.zeros(1, int), seed=0).p_value is None
+
+
+@pytest.mark.parametrize(("scores", "folds"), [((0.5, 0.7), "2 outer folds"), ((0.6,), "1 outer fold")])
+def test_nested_estimate_stands_beside_the_claim(scores: tuple[float, ...], folds: str) -> None:
+    told = reach_verdict(findings(nested=scores)).sentences
+    assert told[2] == f"Nested estimate 0.6 over {folds}, each with a search of its own; the corrected claim was 0.6."
+    assert not any("Nested" in sentence for sentence in reach_verdict(findings()).sentences)
