@@ -62,7 +62,11 @@ def check_consistent(run: Run, events: list[Event]) -> pl.DataFrame:
         assert trial.intermediate_values == pytest.approx(reports)
         if row["state"] == "complete":
             assert trial.value == pytest.approx(row["score"])
-            assert row["score"] == min(score for _, _, score, _ in curve(run, row["trial"]))
+            own = min(score for _, _, score, _ in curve(run, row["trial"]))
+            if run.experiment.search.scheduler == "pbt":  # a member that copies another takes over the best it reached
+                assert row["score"] <= own
+            else:
+                assert row["score"] == own
     return table
 
 

@@ -1,6 +1,7 @@
 import random
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
@@ -48,6 +49,7 @@ class FakeTrial:
 
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_default_configuration_is_never_stopped_early(scheduler: str) -> None:
+    np.random.seed(0)  # hyperband draws each trial's bracket from it
     made = build_schedule(scheduler, max_epochs=27, space={"units": Range(4, 64)}, seed=0).scheduler
     made.set_search_properties("best_score", "min")
     scores = {FakeTrial(units): 1.0 for units in range(10, 19)} | {FakeTrial(8): 9.0, FakeTrial(32): 9.0}
