@@ -12,7 +12,7 @@ PORT="${LSTM_TUNE_PORT:-6390}"
 DASHBOARD_PORT="${LSTM_TUNE_DASHBOARD_PORT:-8265}"
 CPUS="${LSTM_TUNE_CPUS:-1}"
 HEAD="127.0.0.2"
-STARTED_WITHIN_S=120
+STARTED_WITHIN_S=300
 STOPPED_WITHIN_S=15
 
 usage() {
@@ -28,7 +28,7 @@ Logical GPUs are numbers to Ray: trials are placed by them, but there is no devi
 Environment:
   LSTM_TUNE_CLUSTER         folder of token, process ids and logs   ($FOLDER)
   LSTM_TUNE_PORT            port of the head                        ($PORT)
-  LSTM_TUNE_DASHBOARD_PORT  port of dashboard and jobs on 127.0.0.1 ($DASHBOARD_PORT)
+  LSTM_TUNE_DASHBOARD_PORT  port of dashboard and jobs on 127.0.0.1 ($DASHBOARD_PORT); the next is every node's own
   LSTM_TUNE_CPUS            CPUs that each node offers              ($CPUS)
 TEXT
 }
@@ -57,8 +57,8 @@ start_node() { # its number from 0, further arguments of `ray start`
   local number="$1" address
   shift
   address="127.0.0.$((number + 2))"
-  setsid ray start --block --node-ip-address="$address" --num-cpus="$CPUS" --disable-usage-stats "$@" \
-    >"$FOLDER/node-$number.log" 2>&1 </dev/null &
+  setsid ray start --block --node-ip-address="$address" --num-cpus="$CPUS" --disable-usage-stats \
+    --dashboard-agent-listen-port="$((DASHBOARD_PORT + 1))" "$@" >"$FOLDER/node-$number.log" 2>&1 </dev/null &
   printf '%s\n' "$!" >"$FOLDER/node-$number.pid"
 }
 
@@ -79,7 +79,7 @@ wait_for_nodes() { # how many
       fail "a node ended before it was up; its log is ${file%.pid}.log"
     done
     ((SECONDS < deadline)) || fail "the nodes did not come within $STARTED_WITHIN_S s; their logs are in $FOLDER"
-    sleep 0.5
+    sleep 1
   done
 }
 
@@ -99,10 +99,10 @@ up() {
   start_node 0 --head --port="$PORT" --dashboard-host=127.0.0.1 --dashboard-port="$DASHBOARD_PORT" \
     --num-gpus="$gpus" --temp-dir="$FOLDER/ray"
   wait_for_nodes 1
-  for ((number = 1; number < nodes; number++)); do
+  for ((number = 1; number < nodes; number++)); do # one by one: Ray gives up on a node that takes 30 s to come up
     start_node "$number" --address="$HEAD:$PORT" --num-gpus="$gpus"
+    wait_for_nodes "$((number + 1))"
   done
-  wait_for_nodes "$nodes"
   trap - EXIT
   cat <<TEXT
 $nodes nodes are up. To talk to them from a shell:

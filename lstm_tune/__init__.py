@@ -40,6 +40,7 @@ def run(
     Raises:
         InputError: the experiment or its data is wrong; lists every fault.
         SearchFailedError: no trial reached a score.
+        DiskFullError: there is no room for what the run writes; it can be resumed when there is.
     """
     from lstm_tune.report.ending import report_end
     from lstm_tune.search.runner import Run
@@ -50,10 +51,7 @@ def run(
     else:
         checked, folder = load_experiment(experiment, overrides), Path(experiment).parent
     run = Run.create(checked, folder=folder)
-    try:
-        return run.go(listeners)
-    finally:
-        report_end(run.paths, listeners)
+    return run.go(listeners, closing=lambda: report_end(run.paths, listeners))
 
 
 def load(path: Path | str) -> "Model":

@@ -10,13 +10,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lstm_tune"
 LAYERS = [{"spec"}, {"data", "models"}, {"training", "tasks"}, {"bundle"}, {"selection", "export"}]
-LAYERS += [{"search", "display", "report"}, {"cli"}]
+LAYERS += [{"search", "display", "report", "remote"}, {"cli"}]
 LEVEL = {folder: level for level, folders in enumerate(LAYERS, start=1) for folder in folders}
 HEAVY = {"torch", "ray", "polars", "optuna", "altair", "vl_convert"}
 HOMES = {
     "altair": {"report"},
     "vl_convert": {"report"},
-    "ray": {"search"},
+    "ray": {"search", "remote"},
     "optuna": {"search"},
     "rich": {"display", "cli"},
 }

@@ -11,7 +11,7 @@ from rich.console import Console
 from lstm_tune.spec.errors import InputError
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.loading import load_experiment
-from lstm_tune.spec.paths import write_atomically
+from lstm_tune.spec.paths import is_remote, write_atomically
 
 
 def validate_experiment(space: Path, overrides: Sequence[str]) -> None:
@@ -22,7 +22,7 @@ def validate_experiment(space: Path, overrides: Sequence[str]) -> None:
         overrides: `key.path=value` texts.
     """
     experiment = load_experiment(space, overrides)
-    _check_output(Path(experiment.output.directory))
+    _check_output(experiment.output.directory)
     console = Console()
     with Console(stderr=True).status(f"{experiment.name}: reading the data"):
         from lstm_tune.cli.facts import describe, fold_rows
@@ -39,9 +39,14 @@ def validate_experiment(space: Path, overrides: Sequence[str]) -> None:
     console.print(f"{space} is valid. Run it: lstm-tune run {space}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _check_output(directory: Path) -> None:
+def _check_output(directory: str) -> None:
     """Refuses an output directory that a run could not make or write, without making it."""
-    nearest = directory.absolute()
+    if is_remote(directory):
+        from lstm_tune.search.storage import probe
+
+        probe(directory)
+        return
+    nearest = Path(directory).absolute()
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):

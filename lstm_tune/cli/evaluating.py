@@ -2,27 +2,28 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
+from lstm_tune.cli.places import run_folder
 from lstm_tune.spec.errors import InputError
-from lstm_tune.spec.paths import finite, open_run
+from lstm_tune.spec.paths import finite, is_remote, open_run
 
 if TYPE_CHECKING:
     from lstm_tune.search.evaluating import Looked
 
 
-def evaluate_run(root: Path, data: str | None, *, as_json: bool) -> None:
-    """Scores a run's model and writes the look into its ledger.
+def evaluate_run(place: str, data: str | None, *, as_json: bool) -> None:
+    """Scores a run's model and writes the look into its ledger, the one at a remote address included.
 
     Args:
-        root: the run's directory.
+        place: the run's directory or address.
         data: table with newer rows; None for the run's own test part.
         as_json: one JSON object instead of a table.
     """
+    root = run_folder(place)
     paths = open_run(root)
     if not paths.bundle.is_dir():
         raise InputError.at(str(root), f"is a run without a model yet. Finish it: lstm-tune resume {root}")
@@ -30,6 +31,10 @@ def evaluate_run(root: Path, data: str | None, *, as_json: bool) -> None:
         from lstm_tune.search.evaluating import look_at
 
         looked = look_at(paths, data)
+        if is_remote(place):
+            from lstm_tune.search.copying import update_copy
+
+            update_copy(root, place)
     if as_json:
         typer.echo(json.dumps(finite(_values(looked)), allow_nan=False))
         return

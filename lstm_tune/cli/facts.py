@@ -7,12 +7,12 @@ import torch
 from lstm_tune.data.folds import Fold
 from lstm_tune.data.panel import Frequency
 from lstm_tune.display.timeline import FoldRow, FoldSegment, Kind
+from lstm_tune.search.session import portions_of
 from lstm_tune.spec.defaults import effective_windows
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, completed
 from lstm_tune.spec.space import Choice, Fixed
 from lstm_tune.tasks.assembly import Prepared, corner
-from lstm_tune.training.fold import Portions
 from lstm_tune.training.lockstep import Lockstep
 
 SHOWN_VALUES = 6
@@ -75,7 +75,6 @@ def _listed(operand: object) -> str:
 def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
     """Trains the middle configuration for a moment; a search stops most trials long before the last epoch."""
     training = experiment.training
-    per_epoch = training.steps_per_epoch
     knobs = {name: knob.default for name, knob in HYPERPARAMETERS[experiment.task.kind].items()}
     hyperparameters = completed({**knobs, "window": corner(prepared.space, largest=True)["window"]}, task="forecast")
     threads = torch.get_num_threads()
@@ -84,7 +83,7 @@ def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
         lockstep = Lockstep(
             prepared.task,
             hyperparameters,
-            Portions(training.batch_size, None if per_epoch == "auto" else per_epoch),
+            portions_of(training),
             max_epochs=2,
             patience_epochs=2,
             seed=experiment.search.seed,

@@ -23,12 +23,39 @@ app = typer.Typer(
 )
 
 Space = Annotated[Path, typer.Argument(help="experiment file", show_default=False, metavar="SPACE.YAML")]
-Run = Annotated[Path, typer.Argument(help="a run's directory", show_default=False, metavar="RUN")]
+Run = Annotated[
+    str,
+    typer.Argument(
+        help="a run's directory, or its address such as s3://bucket/runs/NAME", show_default=False, metavar="RUN"
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set", help="replace a key of the file, such as `search.trials=10`; may be repeated", metavar="KEY=VALUE"
     ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster to run on: `auto` on one of its machines, or HOST:PORT; default: this machine alone",
+        show_default=False,
+    ),
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray's dashboard, such as http://127.0.0.1:8265; default: what RAY_ADDRESS says, else this machine",
+        show_default=False,
+        metavar="URL",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="holds the cluster's token; default: where Ray keeps it", show_default=False, metavar="FILE"),
+]
+Job = Annotated[
+    str, typer.Argument(help="a job's name, or its beginning, or `latest`", show_default=False, metavar="JOB")
 ]
 Json = Annotated[bool, typer.Option("--json", help="write events as JSON lines to standard output")]
 
@@ -55,10 +82,14 @@ def run(
     space: Space,
     overrides: Overrides = None,
     warm_start: Annotated[
-        Path | None, typer.Option(help="an earlier run whose best configurations are tried first", metavar="RUN")
+        str | None, typer.Option(help="an earlier run whose best configurations are tried first", metavar="RUN")
     ] = None,
     nested: Annotated[
         bool, typer.Option("--nested", help="also repeat the whole search before each fold, for an error estimate")
+    ] = False,
+    address: Address = None,
+    keep_data: Annotated[
+        bool, typer.Option("--keep-data", help="copy local data into the run, which may then be moved elsewhere")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -71,18 +102,20 @@ def run(
     from lstm_tune.cli.running import run_experiment
 
     wanted = [*(overrides or []), *(["validation.nested=true"] if nested else [])]
-    run_experiment(space, wanted, warm_start=warm_start, json=json, command=sys.argv)
+    run_experiment(
+        space, wanted, warm_start=warm_start, address=address, keep_data=keep_data, json=json, command=sys.argv
+    )
 
 
 @app.command()
-def resume(run: Run, overrides: Overrides = None, json: Json = False) -> None:
+def resume(run: Run, overrides: Overrides = None, address: Address = None, json: Json = False) -> None:
     """Go on with a run that was stopped, or give it a larger budget.
 
     `lstm-tune resume runs/air-passengers-20260101-120000 --set search.trials=100`
     """
     from lstm_tune.cli.running import resume_experiment
 
-    resume_experiment(run, overrides or [], json=json)
+    resume_experiment(run, overrides or [], address=address, json=json)
 
 
 @app.command()
@@ -132,6 +165,29 @@ def validate(space: Space, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def resources(
+    space: Annotated[
+        Path | None, typer.Argument(help="experiment file", show_default=False, metavar="[SPACE.YAML]")
+    ] = None,
+    overrides: Overrides = None,
+    address: Address = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="train the largest network for a moment on GPUs and cores, as a run would")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")] = False,
+) -> None:
+    """Show this machine, or a Ray cluster, as trials are placed on it, and what those of a file would get.
+
+    `lstm-tune resources`
+
+    `lstm-tune resources space.yaml --address auto --probe`
+    """
+    from lstm_tune.cli.resources import show_resources
+
+    show_resources(space, overrides or [], address=address, probe=probe, as_json=json)
+
+
+@app.command()
 def init(
     data: Annotated[str, typer.Argument(help="table: CSV, Parquet, Arrow IPC or NDJSON", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="experiment file to write")] = Path("space.yaml"),
@@ -161,7 +217,7 @@ def schema() -> None:
 
 @app.command()
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="a bundle, or the run that made it", show_default=False)],
+    bundle: Annotated[str, typer.Argument(help="a bundle, or the run that made it", show_default=False)],
     data: Annotated[str, typer.Argument(help="table with the history of every series", show_default=False)],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="`.parquet`, `.csv`, `.ndjson` or `.arrow`; else printed")
@@ -199,8 +255,21 @@ def evaluate(
 
 
 @app.command()
+def upload(
+    run: Annotated[str, typer.Argument(help="a run's directory", show_default=False, metavar="RUN")],
+) -> None:
+    """Complete a run's copy at the remote address that its `output.directory` names.
+
+    `lstm-tune upload runs/air-passengers-20260101-120000`
+    """
+    from lstm_tune.cli.places import upload_run
+
+    upload_run(run)
+
+
+@app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="a run, or a bundle", show_default=False)],
+    run: Annotated[str, typer.Argument(help="a run, or a bundle", show_default=False)],
     format: Annotated[str, typer.Option("--format", help="bundle, torch-export or onnx")] = "bundle",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="folder; default: beside the bundle")] = None,
 ) -> None:
@@ -211,6 +280,115 @@ def export(
     from lstm_tune.cli.using import export_model
 
     export_model(run, format, output)
+
+
+@app.command()
+def submit(
+    space: Annotated[
+        Path | None, typer.Argument(help="experiment file", show_default=False, metavar="SPACE.YAML")
+    ] = None,
+    overrides: Overrides = None,
+    address: ClusterAddress = None,
+    token_file: TokenFile = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            help="instead of a file: a job, or a run's directory on the cluster, to go on with", metavar="JOB"
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--detach", help="show the run, or leave it to itself")] = True,
+    pip: Annotated[
+        bool, typer.Option("--pip", help="install the versions of this machine on the nodes before the run")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run an experiment as a job on a Ray cluster; its file and local data travel with it.
+
+    `lstm-tune submit space.yaml --address http://127.0.0.1:8265 --detach`
+
+    `lstm-tune submit --resume latest --set search.trials=100`
+    """
+    from lstm_tune.cli import jobs
+
+    cluster = jobs.connection(address, token_file)
+    if resume is not None and space is None:
+        jobs.submit_resumption(resume, overrides or [], cluster, wait=wait, pip=pip, as_json=json)
+    elif space is not None and resume is None:
+        jobs.submit_experiment(space, overrides or [], cluster, wait=wait, pip=pip, as_json=json)
+    else:
+        raise typer.BadParameter("name either an experiment file, or a job with --resume")
+
+
+@app.command()
+def attach(job: Job, address: ClusterAddress = None, token_file: TokenFile = None, json: Json = False) -> None:
+    """Show a job's run until it ends; Ctrl-C leaves it running.
+
+    `lstm-tune attach latest`
+    """
+    from lstm_tune.cli.jobs import attach_job, connection
+
+    attach_job(job, connection(address, token_file), as_json=json)
+
+
+@app.command()
+def jobs(
+    address: ClusterAddress = None,
+    token_file: TokenFile = None,
+    json: Annotated[bool, typer.Option("--json", help="write a JSON array to standard output")] = False,
+) -> None:
+    """List the runs that were submitted to a cluster, newest first.
+
+    `lstm-tune jobs`
+    """
+    from lstm_tune.cli.jobs import connection, list_jobs
+
+    list_jobs(connection(address, token_file), as_json=json)
+
+
+@app.command()
+def logs(
+    job: Job,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the job ends")] = False,
+    address: ClusterAddress = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Write what a job has said, its events as plain lines.
+
+    `lstm-tune logs latest -f`
+    """
+    from lstm_tune.cli.jobs import connection, show_logs
+
+    show_logs(job, connection(address, token_file), follow=follow)
+
+
+@app.command()
+def stop(job: Job, address: ClusterAddress = None, token_file: TokenFile = None) -> None:
+    """Stop a job; its run can be gone on with.
+
+    `lstm-tune stop latest`
+    """
+    from lstm_tune.cli.jobs import connection, stop_job
+
+    stop_job(job, connection(address, token_file))
+
+
+@app.command()
+def fetch(
+    job: Job,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="new folder; default: below runs", show_default=False, metavar="DIR"),
+    ] = None,
+    address: ClusterAddress = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Bring a job's run here, with its model and report; finished or not.
+
+    `lstm-tune fetch latest -o result`
+    """
+    from lstm_tune.cli.jobs import connection, fetch_job
+
+    fetch_job(job, output, connection(address, token_file))
 
 
 def main() -> None:

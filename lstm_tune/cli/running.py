@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
+from lstm_tune.cli.places import refreshed, run_folder
 from lstm_tune.cli.terminal import INTERRUPTED, own_terminal
 from lstm_tune.display.board import Board
 from lstm_tune.display.follow import follow as follow_events
@@ -16,14 +17,21 @@ from lstm_tune.display.live import choose_display
 from lstm_tune.report.ending import report_end
 from lstm_tune.spec.events import read_events
 from lstm_tune.spec.loading import load_experiment
-from lstm_tune.spec.paths import RunPaths, open_run
+from lstm_tune.spec.paths import RunPaths, is_remote, open_run, split_address
 
 if TYPE_CHECKING:
     from lstm_tune.search.runner import Run
 
 
 def run_experiment(
-    space: Path, overrides: Sequence[str], *, warm_start: Path | None, json: bool, command: Sequence[str]
+    space: Path,
+    overrides: Sequence[str],
+    *,
+    warm_start: str | None,
+    address: str | None,
+    keep_data: bool,
+    json: bool,
+    command: Sequence[str],
 ) -> None:
     """Runs an experiment file from the start.
 
@@ -31,34 +39,42 @@ def run_experiment(
         space: the file.
         overrides: `key.path=value` texts.
         warm_start: an earlier run whose best configurations are tried first.
+        address: a Ray cluster to join; None for a private Ray on this machine.
+        keep_data: copy local data into the run.
         json: write events as JSON lines instead of a leaderboard.
         command: the command line, for the run's manifest.
     """
     experiment = load_experiment(space, overrides)
-    earlier = open_run(warm_start) if warm_start else None
+    earlier = open_run(run_folder(warm_start)) if warm_start else None
     with _waiting(f"{experiment.name}: reading the data", json=json):
         from lstm_tune.search.runner import Run
 
-        run = Run.create(experiment, folder=space.parent, command=command)
-    _go(run, json=json, warm_start=earlier)
+        run = Run.create(experiment, folder=space.parent, command=command, keep_data=keep_data)
+    _go(run, json=json, warm_start=earlier, address=address)
 
 
-def resume_experiment(root: Path, overrides: Sequence[str], *, json: bool) -> None:
-    """Goes on with the run in `root`; arguments as in `run_experiment`."""
+def resume_experiment(place: str, overrides: Sequence[str], *, address: str | None, json: bool) -> None:
+    """Goes on with the run at `place`; arguments as in `run_experiment`."""
+    root = run_folder(place)
     open_run(root)
     with _waiting(f"{root.name}: reading the run", json=json):
         from lstm_tune.search.runner import Run
 
-        run = Run.reopen(root, overrides=overrides)
-    _go(run, json=json)
+        run = Run.reopen(root, overrides=[*_moved(place), *overrides])
+    _go(run, json=json, address=address)
 
 
-def show_leaderboard(root: Path, *, follow: bool, json: bool) -> None:
-    """Draws the run in `root` once or, with `follow`, until it ends; with `json` its events instead."""
-    paths, console = open_run(root), Console()
+def _moved(place: str) -> list[str]:
+    """The override that lets a run that was brought here be copied to where it came from."""
+    return [f"output.directory={split_address(place)[0]}"] if is_remote(place) else []
+
+
+def show_leaderboard(place: str, *, follow: bool, json: bool) -> None:
+    """Draws the run at `place` once or, with `follow`, until it ends; with `json` its events instead."""
+    paths, console = open_run(run_folder(place)), Console()
     if json or follow:
         events = follow_events(paths.events, until_end=True) if follow else read_events(paths.events)
-        with choose_display(json=json, console=console) as display:
+        with refreshed(place if follow else ""), choose_display(json=json, console=console) as display:
             for stamped in events:
                 display(stamped)
         return
@@ -68,14 +84,15 @@ def show_leaderboard(root: Path, *, follow: bool, json: bool) -> None:
     console.print(render(board, width=console.width, height=None, now_s=board.at_s))
 
 
-def _go(run: "Run", *, json: bool, warm_start: RunPaths | None = None) -> None:
+def _go(run: "Run", *, json: bool, address: str | None, warm_start: RunPaths | None = None) -> None:
     with own_terminal(run.paths.driver_log) as console, choose_display(json=json, console=console) as display:
-        try:
-            outcome = run.go([display], warm_start=warm_start)
-        finally:
-            report_end(run.paths, [display])
+        outcome = run.go(
+            [display], warm_start=warm_start, address=address, closing=lambda: report_end(run.paths, [display])
+        )
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if not outcome.is_copied:
+        raise typer.Exit(1)
 
 
 def _waiting(message: str, *, json: bool) -> Status:

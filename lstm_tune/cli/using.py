@@ -10,6 +10,7 @@ import typer
 
 from lstm_tune.bundle.files import read_bundle
 from lstm_tune.bundle.predict import Model
+from lstm_tune.cli.places import run_folder
 from lstm_tune.data.reading import read_frame
 from lstm_tune.spec.errors import InputError, lookup
 from lstm_tune.spec.paths import write_atomically
@@ -25,16 +26,16 @@ WRITERS: dict[str, Callable[[pl.DataFrame], bytes]] = {
 """Ending of a forecast's file to the content of the file."""
 
 
-def predict_table(bundle: Path, data: str, output: Path | None) -> None:
+def predict_table(bundle: str, data: str, output: Path | None) -> None:
     """Forecasts every series of a table and writes or prints the result.
 
     Args:
-        bundle: a bundle, or the run that made it.
+        bundle: a bundle, or the directory or address of the run that made it.
         data: path or address of the table.
         output: a file whose ending names its format; None to print.
     """
     writer = lookup(WRITERS, output.suffix, what="table format", where=str(output)) if output else None
-    model = Model(read_bundle(bundle))
+    model = Model(read_bundle(run_folder(bundle)))
     columns, horizon = model.bundle.preprocessing.columns, model.bundle.design.horizon
     frame = read_frame(data, folder=None, columns=columns.all, repeated=columns.repeated)
     forecast = model.predict(frame, where=data).with_columns(pl.col(pl.Categorical).cast(pl.String))
@@ -49,16 +50,17 @@ def predict_table(bundle: Path, data: str, output: Path | None) -> None:
     typer.echo(f"{horizon} steps{series} written to {output}")
 
 
-def export_model(run: Path, format: str, output: Path | None) -> None:
+def export_model(place: str, format: str, output: Path | None) -> None:
     """Writes a model in another form and says where.
 
     Args:
-        run: a run, or a bundle.
+        place: a bundle, or the directory or address of a run.
         format: bundle, torch-export or onnx.
         output: the folder to write into; None for `export` in the run's folder.
     """
     from lstm_tune.export.formats import export_bundle
 
+    run = run_folder(place)
     bundle = read_bundle(run)
     written = export_bundle(bundle, output or (run if run.name != "best" else run.parent) / "export", format=format)
     typer.echo(f"written and checked: {written}")

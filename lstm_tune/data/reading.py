@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -107,6 +108,41 @@ def file_hash(path: str, *, folder: Path | None) -> str:
             while chunk := file.read(_HASH_CHUNK_BYTES):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def data_files(path: str, *, folder: Path | None) -> list[Path]:
+    """The local files a path stands for, in the order they are read; none of a remote address.
+
+    Raises:
+        InputError: there is no such file, or one is empty.
+    """
+    return [] if _is_remote(path) else [Path(source) for source in _sources(path, folder)]
+
+
+def copy_data(path: str, *, folder: Path | None, into: Path) -> str:
+    """Copies the files a path stands for into one folder.
+
+    Files of a glob may come from several folders, so theirs get a number before their names, which keeps their order.
+
+    Args:
+        path: a local file or glob.
+        folder: what a relative path is relative to; None for the current folder.
+        into: the folder; made when missing.
+
+    Returns:
+        The path of the copies relative to the folder that holds `into`.
+
+    Raises:
+        InputError: there is no such file, or one is empty.
+    """
+    files = data_files(path, folder=folder)
+    into.mkdir(exist_ok=True)
+    if len(files) == 1:
+        shutil.copyfile(files[0], into / files[0].name)
+        return f"{into.name}/{files[0].name}"
+    for number, file in enumerate(files, start=1):
+        shutil.copyfile(file, into / f"{number:0{len(str(len(files)))}}-{file.name}")
+    return f"{into.name}/*"
 
 
 def _is_remote(path: str) -> bool:

@@ -13,6 +13,7 @@ from lstm_tune.spec.events import (
     NestedReported,
     RefitReported,
     ReportWritten,
+    ResourcesChosen,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -110,6 +111,7 @@ class Board:
     Attributes:
         header: the last start of the run, or None before it.
         at_s: time of the last event, in the run's seconds.
+        resources: what trials occupy, or None before it is known.
         baselines: in the order they were scored; a key's number is the place in this list.
         trials: by number.
         running: numbers of the trials that run, oldest first.
@@ -134,6 +136,7 @@ class Board:
 
     header: RunStarted | None = None
     at_s: float = 0.0
+    resources: ResourcesChosen | None = None
     baselines: list[BaselineScored] = field(default_factory=list)
     trials: dict[int, Trial] = field(default_factory=dict)
     running: dict[int, None] = field(default_factory=dict)
@@ -200,6 +203,8 @@ class Board:
                 self._add_baseline(event)
             case RunStarted() as event:
                 self._begin(event)
+            case ResourcesChosen() as event:
+                self.resources = event
             case RunEnded() as event:
                 self._finish(event)
             case event:

@@ -109,17 +109,24 @@ def _counts(board: Board) -> list[Span]:
 
 def _tail(board: Board, width: int, most: int | None) -> list[Line]:
     """A blank, then what is known beside the ranking, each in at most `most` lines."""
-    notes = [*_results(board), *_troubles(board)]
+    notes = [*_resources(board), *_results(board), *_troubles(board)]
     if board.end is not None:
         notes.append((board.end.state, board.end.message, _END_STYLES[board.end.state]))
     lines = [line for label, text, style in notes for line in labelled(label, text, width, style=style, most=most)]
     return [BLANK, *lines] if lines else []
 
 
+def _resources(board: Board) -> list[tuple[str, str, Style]]:
+    """What trials occupy, where that was not said beforehand."""
+    chosen = board.resources
+    return [("trials", chosen.words, DIM)] if chosen is not None and chosen.measured else []
+
+
 def _results(board: Board) -> list[tuple[str, str, Style]]:
     notes = []
     if board.search_end is not None:
         notes.append(("search", board.search_end.reason, DIM))
+        notes += [("nodes", nodes, DIM)] if (nodes := progress.node_words(board)) else []
     if board.nested is not None:
         notes.append(("nested", progress.nested_words(board.nested), DIM))
     if board.finalists is not None:

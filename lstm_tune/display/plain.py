@@ -11,6 +11,7 @@ from lstm_tune.spec.events import (
     NestedReported,
     RefitReported,
     ReportWritten,
+    ResourcesChosen,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -70,6 +71,8 @@ def _sentence(event: Event, board: Board) -> str | None:
             verb = "resumed" if event.resumed else "started"
             size = f"{event.series} series, {event.rows} rows"
             return f"{verb} {event.name}: {event.direction} {event.metric} in {event.trials} trials; {size}"
+        case ResourcesChosen():
+            return f"resources: {event.words}"
         case BaselineScored():
             return f"baseline {event.name}: {_score(board, event.score, event.standard_error)}"
         case TrialEnded():
@@ -92,7 +95,8 @@ _Result = SearchEnded | WinnerChosen | TestScored | VerdictReached | BundleWritt
 def _result(event: _Result, board: Board) -> str:
     match event:
         case SearchEnded():
-            return f"search ended: {event.reason}"
+            nodes = progress.node_words(board)
+            return f"search ended: {event.reason}" + (f"; {nodes}" if nodes else "")
         case WinnerChosen():
             return f"winner: {event.name}, {_score(board, event.score)}: {event.reason}"
         case TestScored():

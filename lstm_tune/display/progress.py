@@ -1,5 +1,7 @@
 """How far a run is and how long it may still take."""
 
+from collections import Counter
+
 from lstm_tune.display.board import Board
 from lstm_tune.display.formats import duration
 from lstm_tune.spec.events import NestedReported
@@ -44,3 +46,11 @@ def nested_words(event: NestedReported) -> str:
     """How far the nested estimate is, and how long it may still take."""
     words = f"{event.done} of {event.total} outer folds, each with a search of its own"
     return f"{words}; about {duration(event.expected_s)} left" if event.done < event.total else words
+
+
+def node_words(board: Board) -> str:
+    """How many trials last reported from each node; empty where there was one node."""
+    counts = Counter(trial.report.node for trial in board.trials.values() if trial.report is not None)
+    if len(counts) < 2:
+        return ""
+    return ", ".join(f"{node}: {count:,} trial{'' if count == 1 else 's'}" for node, count in sorted(counts.items()))

@@ -1,98 +1,97 @@
-"""Ray itself: started quietly, asked what it has, shut down."""
+"""Ray itself: started quietly, shut down."""
 
 import fcntl
 import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_RESULT_BUFFER_LENGTH": "1",
-    "TUNE_WARN_THRESHOLD_S": "60",
-}
-"""What Ray and Tune read at import: no usage report, no files a trial, no snapshots (events are the truth)."""
+import ray
+import torch
 
-WORKERS = {
+from lstm_tune.spec.errors import InputError
+
+ANSWER_S = 10.0
+"""Seconds in which a cluster must answer."""
+
+OWN_SETTINGS = {"RAY_JOB_CONFIG_JSON_ENV_VAR": None}
+"""Settings of a job on a cluster, which a private Ray that is started within that job must not take for its own."""
+
+WORKERS: dict[str, str | None] = {
     "PYTHONWARNINGS": "ignore",
     "RAY_preload_python_modules": "lstm_tune.search.trainable,torch._dynamo",
 }
 """What the processes of a local Ray inherit. Workers import while the driver prepares the search; torch's optimizers
 import `torch._dynamo` at their first step, which is half of the three seconds of CPU time."""
 
-for _name, _value in QUIET.items():
-    os.environ.setdefault(_name, _value)
-
-import ray  # noqa: E402 - the switches above are read while it is imported
-
-from lstm_tune.spec.errors import InputError  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What one trial occupies.
-
-    Attributes:
-        cpus: CPU cores, may be a fraction.
-        gpus: GPUs, may be a fraction.
-    """
-
-    cpus: float
-    gpus: float
-
-    @property
-    def threads(self) -> int:
-        """Torch threads of a trial: the cores it owns."""
-        return max(1, int(self.cpus))
-
 
 @contextmanager
-def local_ray(logs: Path) -> Iterator[None]:
+def running_ray(logs: Path, address: str | None = None) -> Iterator[None]:
     """A private Ray on this machine, gone at the end; one that the process already has is used and left alone.
 
-    It never joins a cluster that runs on the machine, and its files lie apart from any other Ray's, so that nobody
-    joins it either.
+    A private Ray never joins a cluster that runs on the machine, and its files lie apart from any other Ray's, so that
+    nobody joins it either.
 
     Args:
-        logs: where the output of workers is kept.
+        logs: where the output of a private Ray's workers is kept.
+        address: of a cluster to join instead: `auto` for the one this process or machine belongs to, else host:port.
+
+    Raises:
+        InputError: no cluster answers at the address.
     """
     if ray.is_initialized():
         yield
         return
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with _private_ray(logs) if address is None else _joined_cluster(address):
+        yield
+
+
+@contextmanager
+def _private_ray(logs: Path) -> Iterator[None]:
     with _folder() as folder:
         try:
-            with _own_sigterm():
-                _start(folder)
+            with environment(WORKERS | OWN_SETTINGS):
+                _connect("local", include_dashboard=False, _temp_dir=str(folder))
             yield
         finally:
             ray.shutdown()
             _keep_output(folder, logs)
 
 
-def _start(folder: Path) -> None:
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), environment(WORKERS):
-        warnings.simplefilter("ignore")
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=str(folder),
+@contextmanager
+def _joined_cluster(address: str) -> Iterator[None]:
+    try:
+        if ":" in address.removeprefix("ray://"):
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()  # Ray itself would try for minutes
+        _connect(address)
+    except (OSError, RuntimeError, ValueError) as error:
+        found = f"found: {str(error).strip().splitlines()[0]}" if str(error).strip() else "nobody answered"
+        problem = (
+            f"must be a running Ray cluster that this machine reaches, {found}. On a machine of the cluster say auto"
         )
+        advice = "; a cluster with tokens needs RAY_AUTH_MODE=token, and the token in ~/.ray/auth_token"
+        raise InputError.at(f"--address {address}", problem + advice) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str, **options: Any) -> None:
+    """Starts or joins Ray; SIGTERM, which Ray takes over, is given back to whom it belonged."""
+    with warnings.catch_warnings(), _own_sigterm():
+        warnings.simplefilter("ignore")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
 
 
 @contextmanager
@@ -126,17 +125,21 @@ def _keep_output(folder: Path, logs: Path) -> None:
 
 
 @contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables for what runs, and for the processes that are started, within."""
+def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Sets environment variables (None: leaves one out) for what runs, and for the processes started, within."""
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    _set_environment(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 @contextmanager
@@ -152,35 +155,10 @@ def _own_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-def choose_slot(*, cpus: float, gpus: float | Literal["auto"]) -> Slot:
-    """What each trial gets on the running Ray.
+def own_device() -> torch.device:
+    """Where the process of a trial trains: the GPU that Ray gave it, else the CPU.
 
-    Args:
-        cpus: cores a trial.
-        gpus: GPUs a trial, or auto: a whole one where the cluster has any, else none.
-
-    Raises:
-        InputError: no node could ever hold such a trial, so that the search would wait for ever.
+    A GPU that it can see but was not given is somebody else's; one that Ray only counts is no device.
     """
-    available = ray.cluster_resources()
-    wanted = float(available.get("GPU", 0) >= 1) if gpus == "auto" else float(gpus)
-    slot = Slot(cpus, wanted)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(node.get("CPU", 0) >= slot.cpus and node.get("GPU", 0) >= slot.gpus for node in nodes):
-        largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
-        found = f"the largest has {largest.get('CPU', 0):g} CPUs and {largest.get('GPU', 0):g} GPUs"
-        problem = f"a trial needs {slot.cpus:g} CPUs and {slot.gpus:g} GPUs on one machine; {found}. Ask for less"
-        raise InputError.at("resources", problem)
-    return slot
-
-
-def count_slots(slot: Slot, *, at_most: int | None) -> int:
-    """Trials that fit on the running Ray at once, at least one."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fitting = sum(_fitting(node, slot) for node in nodes)
-    return max(1, min(fitting, at_most or fitting))
-
-
-def _fitting(node: dict[str, float], slot: Slot) -> int:
-    by_cpu = int(node.get("CPU", 0) / slot.cpus + 1e-6)
-    return min(by_cpu, int(node.get("GPU", 0) / slot.gpus + 1e-6)) if slot.gpus else by_cpu
+    is_given = bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
+    return torch.device("cuda" if is_given and torch.cuda.is_available() else "cpu")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lstm_tune.bundle.files import Bundle, write_bundle
-from lstm_tune.search.cluster import Slot
 from lstm_tune.search.finalists import Finalists, choose_winner
 from lstm_tune.search.forecasting import OutOfFoldForecasts, write_forecasts
 from lstm_tune.search.judging import judge
 from lstm_tune.search.opening import Opened, open_test
+from lstm_tune.search.placement import Slot
 from lstm_tune.search.refitting import train_final
 from lstm_tune.search.session import Session, now
 from lstm_tune.selection.choice import candidates
@@ -32,6 +32,7 @@ class Outcome:
         baselines: each baseline's metric on the test part.
         advice: what the verdict says, or None.
         bundle: directory of the exported model, or None.
+        is_copied: whether the copy at a remote `output.directory` is whole; true without one.
     """
 
     run: Path
@@ -43,6 +44,7 @@ class Outcome:
     baselines: Mapping[str, float] | None = None
     advice: str | None = None
     bundle: Path | None = None
+    is_copied: bool = True
 
 
 def conclude(session: Session, slot: Slot, nested: Sequence[float] = ()) -> Outcome:
@@ -75,7 +77,8 @@ def conclude(session: Session, slot: Slot, nested: Sequence[float] = ()) -> Outc
     session.record(BundleWritten(session.paths.bundle.name))
     session.write_tables()
     write_forecasts(session, forecasts, intervals, test)
-    data = _short(Path(session.experiment.data.path))
+    data = session.experiment.data.path
+    data = data if "://" in data else _short(session.paths.root / data)
     command = f"lstm-tune predict {_short(session.paths.bundle)} {data} -o forecast.parquet"
     session.record(RunEnded("done", f"Forecast with: {command}"))
     return Outcome(

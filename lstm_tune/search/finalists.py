@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_tune.search.cluster import Slot
 from lstm_tune.search.jobs import Job, run_jobs
+from lstm_tune.search.placement import Slot
 from lstm_tune.search.session import Session
 from lstm_tune.search.together import find_mixture
 from lstm_tune.selection.choice import Choice, choose

@@ -6,7 +6,8 @@ from typing import TypeVar
 import ray
 import torch
 
-from lstm_tune.search.cluster import Slot
+from lstm_tune.search.cluster import own_device
+from lstm_tune.search.placement import Slot
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.tasks.forecast import ForecastTask
 
@@ -49,7 +50,7 @@ def _run_here(task: ForecastTask, jobs: Sequence[Job[T]], slot: Slot, report: Ca
 
 def _run_remotely(task: ForecastTask, jobs: Sequence[Job[T]], slot: Slot, report: Callable[[int], None]) -> list[T]:
     shared = ray.put(task)
-    run = ray.remote(num_cpus=slot.cpus, num_gpus=slot.gpus)(_run)
+    run = ray.remote(**slot.options)(_run)
     pending = [run.remote(job, shared, slot.threads) for job in jobs]
     waiting = list(pending)
     while waiting:
@@ -65,8 +66,7 @@ def _run(job: Job[T], task: ForecastTask, threads: int) -> T:
     """One job on the device of the process it runs in; the number of threads is put back."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu")
     try:
-        return job(task, device)
+        return job(task, own_device())
     finally:
         torch.set_num_threads(before)

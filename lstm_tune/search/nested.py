@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,10 +20,10 @@ from lstm_tune.data.reading import read_frame
 from lstm_tune.data.truncation import rows_until
 from lstm_tune.search.session import Session
 from lstm_tune.selection.tables import write_table
-from lstm_tune.spec.errors import LstmTuneError
+from lstm_tune.spec.errors import DiskFullError, LstmTuneError
 from lstm_tune.spec.events import NestedReported, RunStarted, SearchEnded, Warned, read_events
 from lstm_tune.spec.experiment import Experiment
-from lstm_tune.spec.paths import RunPaths
+from lstm_tune.spec.paths import LOCAL_RUNS, RunPaths
 from lstm_tune.tasks.assembly import Prepared, corner
 
 DATA = "data.parquet"
@@ -112,21 +113,23 @@ def fold_experiment(experiment: Experiment, fold: OuterFold, *, block: int, is_d
         is_derived: whether the run's space came from its data; then the fold's comes from the fold's.
     """
     validation = {"test": block, "block": block, "folds": fold.folds, "nested": False}
+    local = str(LOCAL_RUNS)  # its folder lies in the run's, and is copied with it
     changes = {
-        "data": experiment.data.model_copy(update={"path": DATA}),
+        "output": experiment.output.model_copy(update={"directory": local}),
         "validation": experiment.validation.model_copy(update=validation),
         "space": None if is_derived else experiment.space,
     }
-    return experiment.model_copy(update=changes)
+    return experiment.with_data(DATA).model_copy(update=changes)
 
 
-def fold_rows(experiment: Experiment, prepared: Prepared, fold: OuterFold) -> pl.DataFrame:
+def fold_rows(experiment: Experiment, prepared: Prepared, fold: OuterFold, *, folder: Path) -> pl.DataFrame:
     """The rows of an outer fold: those that were there when its block ended.
 
-    Where the last of them miss their targets, the fold's own test part ends before them, with the last target.
+    Where the last of them miss their targets, the fold's own test part ends before them, with the last target. The
+    path of the run's data is relative to `folder`.
     """
     data, columns = experiment.data, prepared.panel.columns
-    frame = read_frame(data.path, folder=None, columns=columns.all, repeated=columns.repeated)
+    frame = read_frame(data.path, folder=folder, columns=columns.all, repeated=columns.repeated)
     return rows_until(frame, prepared.panel, fold.ends, where=data.path)
 
 
@@ -142,9 +145,12 @@ def _score(session: Session, fold: OuterFold, run_fold: FoldRun, *, is_derived: 
     try:
         if not (paths.root / DATA).is_file():
             paths.logs.mkdir(parents=True, exist_ok=True)
-            write_table(fold_rows(session.experiment, session.prepared, fold), paths.root / DATA)
+            rows = fold_rows(session.experiment, session.prepared, fold, folder=session.paths.root)
+            write_table(rows, paths.root / DATA)
         experiment = fold_experiment(session.experiment, fold, block=block, is_derived=is_derived)
         score = run_fold(experiment, paths)
+    except DiskFullError:
+        raise
     except LstmTuneError as error:
         session.record(Warned(f"The nested search of fold {fold.number} failed and does not count: {error}"))
         return None

@@ -1,53 +1,61 @@
 """From the start of a process to the end of its run. The order of this page is the order of events."""
 
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from lstm_tune.search.cluster import Slot, choose_slot, count_slots, local_ray
+from lstm_tune.search.checkpoints import CheckpointStore
+from lstm_tune.search.cluster import running_ray
 from lstm_tune.search.final import Outcome, conclude
 from lstm_tune.search.importances import write_importances
 from lstm_tune.search.nested import FoldRun, announcement, nested_scores
+from lstm_tune.search.placement import Placement
 from lstm_tune.search.proposals import defaults, searched
+from lstm_tune.search.resources import choose_resources
 from lstm_tune.search.schedulers import Schedule, build_schedule
 from lstm_tune.search.session import Session
+from lstm_tune.search.sharing import remove_scratch, shared_place
 from lstm_tune.search.stopping import StopRule, interruptible
 from lstm_tune.search.study import Study
 from lstm_tune.search.trainable import TrialSettings
 from lstm_tune.search.tuning import Search, tune_trials
 from lstm_tune.selection.records import TrialRecord
-from lstm_tune.spec.errors import LstmTuneError
-from lstm_tune.spec.events import BaselineScored, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
+from lstm_tune.spec.errors import LstmTuneError, is_disk_full
+from lstm_tune.spec.events import BaselineScored, Event, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
 from lstm_tune.spec.hyperparameters import Hyperparameters, Value, completed
-from lstm_tune.spec.paths import write_atomically
+from lstm_tune.spec.paths import inside, write_atomically
 from lstm_tune.tasks.baselines import offer_statistical, quick_names
 
 STATISTICAL_S, STATISTICAL_SHARE = 60.0, 0.1
 """Seconds for all statistical baselines together, and the share of the time limit that they may take at most."""
 
+CHECKPOINT_INTERVAL_S = 60.0
+"""A trial whose process dies loses about this much training at most."""
 
-def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun) -> Outcome:
+
+def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun, *, address: str | None = None) -> Outcome:
     """Everything, in order; an error or an interruption is recorded before it leaves.
 
     Args:
         session: the run.
         first: configurations to try before others.
         run_fold: runs an outer fold of the nested estimate.
+        address: a Ray cluster to join; None for a private Ray on this machine.
     """
     paths, record = session.paths, session.record
     try:
-        shutil.rmtree(paths.scratch, ignore_errors=True)  # what a killed process left
-        with interruptible(), local_ray(paths.logs):
+        remove_scratch(paths, session.remote)  # what a killed process left
+        with interruptible(), running_ray(paths.logs, address):
             outcome = _search_and_conclude(session, first, run_fold)
     except KeyboardInterrupt:
         outcome = Outcome(paths.root, interrupted=True)
     except Exception as error:
-        session.write_tables()
-        what = "" if isinstance(error, LstmTuneError) else f"{type(error).__name__}: "
-        record(RunEnded("failed", f"{what}{error}"))
+        if not is_disk_full(error):
+            session.write_tables()
+            what = "" if isinstance(error, LstmTuneError) else f"{type(error).__name__}: "
+            record(RunEnded("failed", f"{what}{error}"))
         raise
     finally:
-        shutil.rmtree(paths.scratch, ignore_errors=True)
+        remove_scratch(paths, session.remote)
     if outcome.interrupted:
         session.write_tables()
         record(RunEnded("interrupted", f"Go on with: lstm-tune resume {paths.root}"))
@@ -55,19 +63,18 @@ def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun) -> 
 
 
 def _search_and_conclude(session: Session, first: list[dict[str, Value]], run_fold: FoldRun) -> Outcome:
-    resources = session.experiment.resources
-    slot = choose_slot(cpus=resources.cpus_per_trial, gpus=resources.gpus_per_trial)
-    _announce(session, slot)
-    is_interrupted = _search(session, slot, first)
+    placement, remarks = choose_resources(session.experiment, session.prepared, session.paths)
+    _announce(session, placement, remarks)
+    is_interrupted = _search(session, placement, first)
     _weigh_hyperparameters(session)
     if is_interrupted:
         return Outcome(session.paths.root, interrupted=True)
     _score_statistical(session)
     nested = nested_scores(session, run_fold) if session.experiment.validation.nested else ()
-    return conclude(session, slot, nested)
+    return conclude(session, placement.main, nested)
 
 
-def _announce(session: Session, slot: Slot) -> None:
+def _announce(session: Session, placement: Placement, remarks: Sequence[Event]) -> None:
     experiment, resumed = session.experiment, bool(session.record.history)
     session.record(
         RunStarted(
@@ -76,15 +83,18 @@ def _announce(session: Session, slot: Slot) -> None:
             direction=experiment.direction,
             trials=experiment.search.trials,
             time_limit_s=experiment.search.time_limit,
-            slots=count_slots(slot, at_most=experiment.resources.max_concurrent),
+            slots=placement.slots,
             max_epochs=experiment.training.max_epochs,
             searched=searched(session.prepared.space),
             series=session.prepared.panel.size,
             rows=session.prepared.panel.rows,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             resumed=resumed,
+            directory=str(session.paths.root),
         )
     )
+    for event in remarks:
+        session.record(event)
     if not resumed:
         for warning in session.prepared.warnings:
             session.record(Warned(warning))
@@ -114,7 +124,7 @@ def _score_baselines(session: Session, names: Sequence[str]) -> None:
                 session.record(Warned(scored.remark))
 
 
-def _search(session: Session, slot: Slot, first: list[dict[str, Value]]) -> bool:
+def _search(session: Session, placement: Placement, first: list[dict[str, Value]]) -> bool:
     """Runs what is left of the budget; whether the user interrupted it."""
     search, training = session.experiment.search, session.experiment.training
     records = session.records()
@@ -134,19 +144,23 @@ def _search(session: Session, slot: Slot, first: list[dict[str, Value]]) -> bool
     )
     constraints, paths = session.experiment.constraints, session.paths
     gap_at_most = constraints.gap.at_most if constraints.gap else None
+    place = shared_place(paths, session.remote, is_needed=schedule.needs_checkpoints)
+    checkpoints = None
+    if place and not schedule.needs_checkpoints:
+        checkpoints = CheckpointStore(inside(place, paths.checkpoints.name))
     tune_trials(
         Search(
             task=session.task,
-            settings=_settings(session, schedule, slot),
+            settings=_settings(session, schedule, checkpoints),
             study=_study(session, first, records, gap_at_most=gap_at_most),
             schedule=schedule,
-            slot=slot,
-            slots=count_slots(slot, at_most=session.experiment.resources.max_concurrent),
-            largest_live=_largest_live(session, schedule, slot),
+            placement=placement,
+            largest_live=_largest_live(session, schedule, placement),
             budget=search.trials - ended,
             gap_at_most=gap_at_most,
-            scratch=paths.scratch,
+            scratch=inside(place, paths.scratch.name) if place and schedule.needs_checkpoints else str(paths.scratch),
             keep_losses=session.losses.keep,
+            forget=checkpoints.remove if checkpoints else lambda trial: None,
             log_failure=lambda trial, text: write_atomically(paths.trial_log(trial), text),
         ),
         session.record,
@@ -185,7 +199,7 @@ def _study(
     )
 
 
-def _settings(session: Session, schedule: Schedule, slot: Slot) -> TrialSettings:
+def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore | None) -> TrialSettings:
     training = session.experiment.training
     return TrialSettings(
         kind=session.experiment.task.kind,
@@ -194,13 +208,13 @@ def _settings(session: Session, schedule: Schedule, slot: Slot) -> TrialSettings
         patience_epochs=training.patience_epochs,
         seed=session.experiment.search.seed,
         rungs=schedule.rungs,
-        threads=slot.threads,
+        checkpoints=checkpoints,
+        checkpoint_interval_s=CHECKPOINT_INTERVAL_S,
     )
 
 
-def _largest_live(session: Session, schedule: Schedule, slot: Slot) -> int:
+def _largest_live(session: Session, schedule: Schedule, placement: Placement) -> int:
     """Trials under way at once: as many as run, or a whole population, whose trials take turns."""
-    at_most = session.experiment.resources.max_concurrent
     if schedule.needs_checkpoints:
-        return at_most or session.experiment.search.trials
-    return count_slots(slot, at_most=at_most)
+        return session.experiment.resources.max_concurrent or session.experiment.search.trials
+    return placement.slots

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -16,7 +17,8 @@ Listener = Callable[[Stamped], None]
 class Recorder:
     """The one writer of a run's events.
 
-    An event is on the file before anyone hears of it; the end of a trial is on the disk. Use as a context manager.
+    An event is on the file before anyone hears of it; the end of a trial is on the disk. An event that the disk has no
+    room for leaves no part of itself. Any thread may call. Use as a context manager.
 
     Args:
         paths: the run's files.
@@ -27,7 +29,7 @@ class Recorder:
     """
 
     def __init__(self, paths: RunPaths, listeners: Sequence[Listener] = ()) -> None:
-        self._lock = _locked(paths)
+        self._lock = locked(paths)
         self._listeners = listeners
         try:
             _cut_partial_line(paths)
@@ -37,7 +39,8 @@ class Recorder:
             raise
         self._offset_s = self.history[-1].at_s if self.history else 0.0
         self._started = time.monotonic()
-        self._file = paths.events.open("a", encoding="utf-8")
+        self._turn = threading.RLock()
+        self._file = paths.events.open("ab", buffering=0)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -53,22 +56,44 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         """Records an event and passes it on."""
-        stamped = Stamped(self.elapsed_s, event)
-        self._file.write(stamped.to_json() + "\n")
-        self._file.flush()
-        if isinstance(event, TrialEnded):
-            os.fsync(self._file.fileno())
+        with self._turn:
+            stamped = Stamped(self.elapsed_s, event)
+            self._append(stamped.to_json().encode() + b"\n", is_synced=isinstance(event, TrialEnded))
+            self._pass_on(stamped)
+
+    def tell(self, event: Event) -> None:
+        """Passes on an event that is not kept: what is worth knowing after the run's end."""
+        with self._turn:
+            self._pass_on(Stamped(self.elapsed_s, event))
+
+    def _append(self, line: bytes, *, is_synced: bool) -> None:
+        length = self._file.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+            if is_synced:
+                os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(length)
+            raise
+
+    def _pass_on(self, stamped: Stamped) -> None:
         for listener in self._listeners:
             listener(stamped)
 
     def replay(self) -> None:
         """Shows the listeners what happened before this process."""
         for stamped in self.history:
-            for listener in self._listeners:
-                listener(stamped)
+            self._pass_on(stamped)
 
 
-def _locked(paths: RunPaths) -> IO[str]:
+def locked(paths: RunPaths) -> IO[str]:
+    """The run's lock, held until it is closed.
+
+    Raises:
+        InputError: another process holds it.
+    """
     lock = paths.lock.open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

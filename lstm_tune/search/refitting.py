@@ -7,9 +7,9 @@ from torch import Tensor
 
 from lstm_tune.bundle.files import Member, build_network
 from lstm_tune.models.forecaster import Ensemble
-from lstm_tune.search.cluster import Slot
 from lstm_tune.search.finalists import Finalists
 from lstm_tune.search.jobs import Job, run_jobs
+from lstm_tune.search.placement import Slot
 from lstm_tune.search.session import Session
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.events import RefitReported

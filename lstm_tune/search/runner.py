@@ -1,27 +1,42 @@
 """A run on disk: made, opened again, and set going."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lstm_tune.data.reading import copy_data
+from lstm_tune.search.copying import RunCopy
 from lstm_tune.search.final import Outcome
 from lstm_tune.search.manifest import build_manifest, check_same_data
+from lstm_tune.search.mirror import Mirror
 from lstm_tune.search.process import work
 from lstm_tune.search.proposals import grid
 from lstm_tune.search.recorder import Listener, Recorder
 from lstm_tune.search.schedulers import build_schedule
 from lstm_tune.search.session import Session
+from lstm_tune.search.storage import RemoteFolder, probe
 from lstm_tune.selection.records import trial_records
 from lstm_tune.selection.tables import write_table
-from lstm_tune.spec.errors import Fault, InputError
+from lstm_tune.spec.errors import DiskFullError, Fault, InputError, is_disk_full
 from lstm_tune.spec.events import RunEnded, SearchEnded, Stamped, TestScored, read_events
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.hyperparameters import Value
 from lstm_tune.spec.loading import dump_experiment, load_experiment
-from lstm_tune.spec.paths import RunPaths, create_run, open_run, write_atomically, write_json
+from lstm_tune.spec.paths import (
+    LOCAL_RUNS,
+    RunPaths,
+    below,
+    create_run,
+    is_remote,
+    open_run,
+    remote_address,
+    write_atomically,
+    write_json,
+)
 from lstm_tune.spec.space import Space, as_raw
 from lstm_tune.tasks.assembly import Prepared, assemble
 from lstm_tune.tasks.newer import known_steps
@@ -45,21 +60,28 @@ class Run:
     paths: RunPaths
 
     @classmethod
-    def create(cls, experiment: Experiment, *, folder: Path, command: Sequence[str] = ()) -> "Run":
+    def create(
+        cls, experiment: Experiment, *, folder: Path, command: Sequence[str] = (), keep_data: bool = False
+    ) -> "Run":
         """A new run: reads and checks the data, then makes the directory below `output.directory`.
 
         Args:
             experiment: the checked file.
             folder: what `data.path` is relative to.
             command: the command line, for the manifest.
+            keep_data: copy local data into the run, which then works wherever it is moved to.
 
         Raises:
             InputError: the data or the space is wrong, or the directory cannot be written; nothing was started.
         """
         prepared = assemble(experiment, folder=folder)
         _check_search(experiment, prepared.space)
-        paths = create_run(Path(experiment.output.directory), experiment.name, now=datetime.now())
-        return cls._begin(experiment, prepared, paths, folder=folder, command=command)
+        paths = _create(experiment)
+        with explained_full_disk(paths):
+            if keep_data and not is_remote(experiment.data.path):
+                copied = copy_data(experiment.data.path, folder=folder, into=paths.data)
+                experiment, folder = experiment.with_data(copied), paths.root
+            return cls._begin(experiment, prepared, paths, folder=folder, command=command)
 
     @classmethod
     def _begin(
@@ -89,26 +111,52 @@ class Run:
         _check_overrides(overrides)
         experiment = load_experiment(paths.experiment, overrides)
         check_same_data(json.loads(paths.manifest.read_text()), experiment, folder=paths.root)
-        _check_incomplete(paths, list(read_events(paths.events)), experiment, is_changed=bool(overrides))
+        is_changed = any(not override.startswith("output.directory=") for override in overrides)
+        _check_incomplete(paths, list(read_events(paths.events)), experiment, is_changed=is_changed)
+        if is_remote(experiment.output.directory):
+            probe(experiment.output.directory)
         prepared = assemble(experiment, folder=paths.root)
         return cls(experiment, prepared, paths)
 
-    def go(self, listeners: Sequence[Listener] = (), *, warm_start: RunPaths | None = None) -> Outcome:
+    def go(
+        self,
+        listeners: Sequence[Listener] = (),
+        *,
+        warm_start: RunPaths | None = None,
+        address: str | None = None,
+        closing: Callable[[], None] = lambda: None,
+    ) -> Outcome:
         """Searches, chooses, refits, tests and writes the bundle; what earlier processes finished stays as it is.
 
         Args:
             listeners: called with each event, those of earlier processes first.
             warm_start: a run whose best configurations are tried first.
+            address: a Ray cluster to join, as `auto` or host:port; None for a private Ray on this machine.
+            closing: called at the end, however it comes; what it writes into the run's folder is copied with the rest.
 
         Raises:
             SearchFailedError: no trial reached a score.
+            StorageError: the run's copy at a remote `output.directory` cannot be read.
+            DiskFullError: there is no room for what the run writes; it can be resumed when there is.
         """
-        with Recorder(self.paths, listeners) as record:
+        with explained_full_disk(self.paths), Recorder(self.paths, listeners) as record, self._mirror(record) as mirror:
             if record.history:
                 write_atomically(self.paths.experiment, dump_experiment(self.experiment))
                 record.replay()
             session = Session(self.experiment, self.prepared, self.paths, record)
-            return work(session, _best_configurations(warm_start), self._run_fold)
+            try:
+                outcome = work(session, _best_configurations(warm_start), self._run_fold, address=address)
+            finally:
+                closing()
+        return replace(outcome, is_copied=mirror is None or mirror.is_whole)
+
+    def _mirror(self, record: Recorder) -> AbstractContextManager[Mirror | None]:
+        """What keeps the run's copy up to date; nothing where it has none."""
+        remote = remote_address(self.experiment.output.directory, self.paths)
+        if remote is None:
+            return nullcontext()
+        copy = RunCopy(self.paths.root, RemoteFolder.open(remote))
+        return Mirror(copy, root=self.paths.root, address=remote, record=record, tell=record.tell)
 
     @classmethod
     def _run_fold(cls, experiment: Experiment, paths: RunPaths) -> float | None:
@@ -128,6 +176,30 @@ class Run:
 
 CHANGEABLE = ("search.trials", "search.time_limit", "search.stop_when_stale", "resources.", "output.")
 """What a resumed run may change: budgets and places, never what makes its trials comparable."""
+
+
+def _create(experiment: Experiment) -> RunPaths:
+    """A new run's folder: below `output.directory`, or below `runs` where that is remote and a copy goes there."""
+    directory, now = experiment.output.directory, datetime.now()
+    if not is_remote(directory):
+        return create_run(Path(directory), experiment.name, now=now)
+    probe(directory)
+    return create_run(
+        LOCAL_RUNS, experiment.name, now=now, is_taken=lambda name: RemoteFolder.open(below(directory, name)).is_there()
+    )
+
+
+@contextmanager
+def explained_full_disk(paths: RunPaths) -> Iterator[None]:
+    """Turns whatever a full disk leads to into one error that says where, and how to go on."""
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        how = f"lstm-tune resume {paths.root}" if paths.events.is_file() else "start the run again"
+        problem = f"the disk is full, so the run stopped. What it finished is safe. Free space there, then: {how}"
+        raise DiskFullError(f"{paths.root}: {problem}") from None
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:
@@ -191,8 +263,7 @@ def _resolved(experiment: Experiment, prepared: Prepared, folder: Path | None) -
     """
     path = experiment.data.path
     absolute = path if "://" in path or folder is None else str((folder / path).absolute())
-    data = experiment.data.model_copy(update={"path": absolute})
-    return experiment.model_copy(update={"data": data, "space": as_raw(prepared.space)})
+    return experiment.with_data(absolute).model_copy(update={"space": as_raw(prepared.space)})
 
 
 def _best_configurations(run: RunPaths | None) -> list[dict[str, Value]]:

@@ -108,7 +108,9 @@ def _pbt(max_epochs: int, space: Space, seed: int) -> Schedule:
 
     def explore(config: dict[str, Any]) -> dict[str, Any]:
         values = config["hyperparameters"]
-        return {"hyperparameters": values | {name: explored(space[name], values[name], generator) for name in names}}
+        return config | {
+            "hyperparameters": values | {name: explored(space[name], values[name], generator) for name in names}
+        }
 
     interval = max(1, max_epochs // 10)
     scheduler = _Population(

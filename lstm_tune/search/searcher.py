@@ -1,30 +1,79 @@
 """Ray Tune's searcher over the run's study: proposes, records, tells."""
 
 import math
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ray.tune.search import Searcher
 
+from lstm_tune.search.placement import Placement, Slot
 from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.study import Proposal, Study
 from lstm_tune.search.trainable import Report
-from lstm_tune.spec.events import Event, TrialEnded, TrialReported, TrialStarted
+from lstm_tune.spec.events import Event, TrialEnded, TrialReported, TrialStarted, TrialState, Warned
+
+DEATHS = 3
+"""A trial's process may die this often. A node that is lost is bad luck; the second time a trial's process dies it gets
+twice the share, as the kernel kills what takes too much memory without saying so."""
+
+
+@dataclass
+class Attempt:
+    """A trial in a process.
+
+    Attributes:
+        proposal: its configuration.
+        slot: what it occupies.
+        kind: number of the placement's kind that it counts for.
+        deaths: processes of it that died.
+        is_enlarged: whether memory ran out and it was given more.
+    """
+
+    proposal: Proposal
+    slot: Slot
+    kind: int
+    deaths: int = 0
+    is_enlarged: bool = False
+
+    @property
+    def number(self) -> int:
+        """The trial's."""
+        return self.proposal.trial
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What Tune hands to the trainable, and to the function that says what the trial occupies."""
+        return {
+            "trial": self.number,
+            "hyperparameters": self.proposal.hyperparameters,
+            "threads": self.slot.threads,
+            "request": self.slot.request,
+        }
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
     """Hands configurations to Tune and turns its reports into events and tellings.
 
+    A trial whose process dies, or that runs out of memory, goes on in another process; Tune takes that for a new trial,
+    the study and the events do not.
+
+    What cannot be written down, as on a full disk, ends the search; from then on nothing more is taken in.
+
     Args:
         study: proposes and is told.
         record: takes events.
         stop: is asked before each proposal and hears of each end.
+        placement: where trials go.
         budget: trials that may still be started.
         largest_live: trials that may run at once.
         log_failure: keeps the traceback of a failed trial (number, text).
         keep_losses: keeps the out-of-fold losses of a complete trial (number, float64 [2, B]).
+        forget: removes what a trial kept while it was under way (number).
         gap_at_most: constraint on the generalisation gap, or None.
     """
 
@@ -34,65 +83,65 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         record: Callable[[Event], None],
         stop: StopRule,
         *,
+        placement: Placement,
         budget: int,
         largest_live: int,
         log_failure: Callable[[int, str], None],
         keep_losses: Callable[[int, NDArray[np.float64]], None],
+        forget: Callable[[int], None],
         gap_at_most: float | None = None,
     ) -> None:
         super().__init__(metric="best_score", mode="min")
         self._study = study
         self._record = record
         self._stop = stop
+        self._placement = placement
         self._budget = budget
         self._largest_live = largest_live
         self._log_failure = log_failure
         self._keep_losses = keep_losses
+        self._forget = forget
         self._gap_at_most = gap_at_most
-        self._proposals: dict[str, Proposal] = {}
-        self._last: dict[str, Report] = {}
-        self._epochs: dict[str, int] = {}
+        self._live: dict[str, Attempt] = {}
+        self._again: deque[Attempt] = deque()
+        self._last: dict[int, Report] = {}
+        self._epochs: dict[int, int] = {}
         self.is_exhausted = False
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial, None for "ask later", or FINISHED."""
-        if self._budget <= 0 or self._stop.reason or self.is_exhausted:
+        if self._stop.reason:
             return Searcher.FINISHED
-        if len(self._proposals) >= self._largest_live:
+        if len(self._live) >= self._largest_live:
             return None
-        proposal = self._study.propose()
-        if proposal is None:
-            self.is_exhausted = True
-            return Searcher.FINISHED
-        self._budget -= 1
-        self._proposals[trial_id] = proposal
-        self._record(TrialStarted(proposal.trial, proposal.hyperparameters, proposal.parameters))
-        return {"hyperparameters": proposal.hyperparameters}
+        attempt = self._again.popleft() if self._again else self._first_attempt()
+        if attempt is None:  # a trial that runs may yet need another process
+            return None if self._live else Searcher.FINISHED
+        self._live[trial_id] = attempt
+        return attempt.config
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A running trial reported."""
-        self._take(trial_id, result["report"])
+        if not self._stop.failure:
+            with self._remembered():
+                self._take(self._live[trial_id].proposal, result["report"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial ended by itself, was stopped by the scheduler, or its process died."""
-        if trial_id not in self._proposals:
+        attempt = self._live.pop(trial_id, None)
+        if attempt is None or self._stop.failure:
             return
-        if error or result is None or "report" not in result:
-            self._end(trial_id, "failed", "its worker process died; see logs/driver.log")
-            return
-        report: Report = result["report"]
-        self._take(trial_id, report)
-        if report.traceback:
-            self._log_failure(self._proposals[trial_id].trial, report.traceback)
-        if report.losses is not None:
-            self._keep_losses(self._proposals[trial_id].trial, report.losses)
-        self._end(trial_id, report.outcome or "pruned", report.reason or f"stopped early at epoch {report.epoch}")
+        with self._remembered():
+            if error or result is None or "report" not in result:
+                self._died(attempt)
+            else:
+                self._ended(attempt, result["report"])
 
     def close(self) -> None:
         """Settles the trials that the end of the search cut off; after an interruption they stay open and run again."""
         if not self._stop.interrupted:
-            for trial_id in list(self._proposals):
-                self._end(trial_id, "pruned", f"cut off: {self._stop.reason or 'the search ended'}")
+            for attempt in [*self._live.values(), *self._again]:
+                self._end(attempt.proposal, "pruned", f"cut off: {self._stop.reason or 'the search ended'}")
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the run's events are the truth."""
@@ -100,15 +149,83 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a resumed run replays its events."""
 
-    def _take(self, trial_id: str, report: Report) -> None:
-        if report is self._last.get(trial_id) or report.best is None:
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        """Ends the search with what could not be written down, which Tune would take for an error of the trial."""
+        try:
+            yield
+        except Exception as error:
+            self._stop.failure = error
+            raise
+
+    def _ended(self, attempt: Attempt, report: Report) -> None:
+        """A trial's process told that it is over, or the scheduler stopped it."""
+        self._take(attempt.proposal, report)
+        if report.traceback:
+            self._log_failure(attempt.number, report.traceback)
+        if report.outcome == "out of memory":
+            self._ran_out_of_memory(attempt, report.reason)
             return
-        self._last[trial_id] = report
-        number, before = self._proposals[trial_id].trial, self._epochs.get(trial_id, 0)
-        if report.last is None or report.epoch <= before:  # population based training may go back to an earlier epoch
+        if report.losses is not None:
+            self._keep_losses(attempt.number, report.losses)
+        reason = report.reason or f"stopped early at epoch {report.epoch}"
+        self._end(attempt.proposal, report.outcome or "pruned", reason)
+
+    def _first_attempt(self) -> Attempt | None:
+        """A new trial, in the kind of slot that has the most room; None when there is none left."""
+        if self._budget <= 0 or self.is_exhausted:
+            return None
+        proposal = self._study.propose()
+        if proposal is None:
+            self.is_exhausted = True
+            return None
+        self._budget -= 1
+        self._record(TrialStarted(proposal.trial, proposal.hyperparameters, proposal.parameters))
+        taken = Counter(attempt.kind for attempt in self._live.values())
+        kinds = self._placement.kinds
+        kind = max(range(len(kinds)), key=lambda k: kinds[k][1] - taken[k])
+        return Attempt(proposal, kinds[kind][0], kind)
+
+    def _died(self, attempt: Attempt) -> None:
+        """Another process for a trial that lost its own, unless that happens again and again."""
+        attempt.deaths += 1
+        if attempt.deaths >= DEATHS:
+            self._end(attempt.proposal, "failed", f"its process died {attempt.deaths} times; see logs/driver.log")
             return
-        self._epochs[trial_id] = report.epoch
-        self._study.report(number, report.epoch, report.last.score)
+        larger = attempt.slot.doubled() if attempt.deaths == DEATHS - 1 else None
+        attempt.slot = larger or attempt.slot
+        share = f", with {larger}" if larger else ""
+        self._record(Warned(f"The process of trial {attempt.number} died; the trial goes on in another{share}."))
+        self._again.append(attempt)
+
+    def _ran_out_of_memory(self, attempt: Attempt, reason: str) -> None:
+        """Twice the share for a trial that needs more memory, once."""
+        larger = None if attempt.is_enlarged else attempt.slot.doubled()
+        if larger is None:
+            self._end(attempt.proposal, "failed", f"out of memory with {attempt.slot}: {reason}")
+            return
+        attempt.slot, attempt.is_enlarged = larger, True
+        self._record(Warned(f"Trial {attempt.number} ran out of memory and starts again, with {larger}."))
+        self._again.append(attempt)
+
+    def _take(self, proposal: Proposal, report: Report) -> None:
+        number, last = proposal.trial, self._last.get(proposal.trial)
+        if report is last:
+            return
+        if report.warning:
+            self._record(Warned(f"Trial {number}: {report.warning}."))
+        if report.best is None:
+            return
+        self._last[number] = report
+        told = self._epochs.get(number, 0)
+        if report.last is None:
+            return
+        is_another = last is not None and report.hyperparameters != last.hyperparameters  # by population based training
+        if report.epoch > told:
+            self._epochs[number] = report.epoch
+            self._study.report(number, report.epoch, report.last.score)
+        elif not is_another:  # another process repeats what an earlier one has told
+            return
         self._record(
             TrialReported(
                 trial=number,
@@ -120,13 +237,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 best_epoch=report.best.epoch,
                 seconds=report.seconds,
                 node=report.node,
-                curve=[list(point) for point in report.curve if point[0] > before],
+                curve=[list(point) for point in report.curve if is_another or point[0] > told],
             )
         )
 
-    def _end(self, trial_id: str, state: Any, reason: str) -> None:
-        proposal, report = self._proposals.pop(trial_id), self._last.pop(trial_id, None)
-        self._epochs.pop(trial_id, None)
+    def _end(self, proposal: Proposal, state: TrialState, reason: str) -> None:
+        report = self._last.pop(proposal.trial, None)
+        self._epochs.pop(proposal.trial, None)
         best = report.best if report else None
         gap = best.gap if best and math.isfinite(best.gap) else None
         hyperparameters = report.hyperparameters if report else proposal.hyperparameters
@@ -150,6 +267,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._record(end)
         self._study.tell(end)
         self._stop.saw(end)
+        self._forget(proposal.trial)
 
     def _violations(self, gap: float | None) -> list[str]:
         limit = self._gap_at_most

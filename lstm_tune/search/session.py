@@ -13,8 +13,8 @@ from lstm_tune.selection.out_of_fold import Finish
 from lstm_tune.selection.records import TrialRecord, trial_records
 from lstm_tune.selection.tables import write_tables
 from lstm_tune.spec.events import BaselineScored, TrialEnded, read_events
-from lstm_tune.spec.experiment import Experiment
-from lstm_tune.spec.paths import RunPaths
+from lstm_tune.spec.experiment import Experiment, TrainingSpec
+from lstm_tune.spec.paths import RunPaths, remote_address
 from lstm_tune.tasks.assembly import Prepared
 from lstm_tune.tasks.baselines import BaselineScore, score_baseline
 from lstm_tune.tasks.forecast import ForecastTask
@@ -57,6 +57,11 @@ class Session:
         )
 
     @property
+    def remote(self) -> str | None:
+        """The address of the run's copy; None without one."""
+        return remote_address(self.experiment.output.directory, self.paths)
+
+    @property
     def finish(self) -> Finish:
         """What the metric does with a fold's ratio."""
         return FORECAST_METRICS[self.task.metric].finish
@@ -69,8 +74,7 @@ class Session:
     @property
     def portions(self) -> Portions:
         """How training is cut into epochs and batches."""
-        training = self.experiment.training
-        return Portions(training.batch_size, None if training.steps_per_epoch == "auto" else training.steps_per_epoch)
+        return portions_of(self.experiment.training)
 
     @cached_property
     def losses(self) -> LossStore:
@@ -106,6 +110,11 @@ class Session:
         records = self.records()
         write_tables(self.paths, records)
         self.losses.write_table(records)
+
+
+def portions_of(training: TrainingSpec) -> Portions:
+    """How training is cut into epochs and batches."""
+    return Portions(training.batch_size, None if training.steps_per_epoch == "auto" else training.steps_per_epoch)
 
 
 def now() -> str:

@@ -22,6 +22,10 @@ class StopRule:
     Args:
         time_limit_s: seconds from now, or None.
         stop_when_stale: trials without a real improvement, or None.
+
+    Attributes:
+        interrupted: whether the user wants to stop.
+        failure: what makes it impossible to go on, or None.
     """
 
     def __init__(self, *, time_limit_s: float | None, stop_when_stale: int | None) -> None:
@@ -32,10 +36,13 @@ class StopRule:
         self._ended = 0
         self._failed = 0
         self.interrupted = False
+        self.failure: Exception | None = None
 
     @property
     def reason(self) -> str | None:
         """Why the search should end now, or None."""
+        if self.failure:
+            return "what happens cannot be written down"
         if self.interrupted:
             return "interrupted"
         if self._deadline is not None and time.monotonic() >= self._deadline:

@@ -1,7 +1,6 @@
 """A trial inside a Ray worker: trains folds in lockstep and reports now and then."""
 
-import json
-import socket
+import gc
 import time
 import traceback
 from collections.abc import Sequence
@@ -14,10 +13,11 @@ import ray
 import torch
 from numpy.typing import NDArray
 from ray import tune
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from lstm_tune.models.problem import Tally, Task
+from lstm_tune.search.checkpoints import Checkpoint, CheckpointStore, DamagedError
+from lstm_tune.search.cluster import own_device
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.training.fold import Portions
@@ -25,6 +25,9 @@ from lstm_tune.training.lockstep import EpochResult, Lockstep
 
 REPORT_INTERVAL_S = 1.0
 """A trial reports at rungs and about this often; a reported result costs the controller about 4 ms."""
+
+MEMORY_WORDS = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""How torch's plain `RuntimeError` says that memory ran out."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class TrialSettings:
         patience_epochs: epochs without a better fold mean before a trial ends.
         seed: the run's.
         rungs: epochs at which a trial reports whatever the clock says.
-        threads: torch threads of a trial.
+        checkpoints: where trials under way are kept; None where not every node could reach them.
+        checkpoint_interval_s: seconds of training between two checkpoints of a trial.
     """
 
     kind: str
@@ -47,7 +51,11 @@ class TrialSettings:
     patience_epochs: int
     seed: int
     rungs: frozenset[int]
-    threads: int
+    checkpoints: CheckpointStore | None
+    checkpoint_interval_s: float
+
+
+Ending = Literal["complete", "failed", "out of memory"]
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,12 @@ class Report:
         curve: every epoch since the last report, as (epoch, score, train score).
         seconds: time trained so far.
         node: host.
-        outcome: complete or failed when the trial is over, else None.
+        outcome: complete, failed or out of memory when the trial is over, else None.
         reason: why it is over, in words.
         traceback: of an unexpected error.
         losses: of a complete trial, the metric's sums and counts of every validation block at the best epoch, float64
             [2, B], the folds one after the other.
+        warning: what the user should know; empty for nothing.
     """
 
     hyperparameters: dict[str, Any]
@@ -76,10 +85,15 @@ class Report:
     curve: tuple[tuple[int, float, float], ...]
     seconds: float
     node: str
-    outcome: Literal["complete", "failed"] | None = None
+    outcome: Ending | None = None
     reason: str = ""
     traceback: str = ""
     losses: NDArray[np.float64] | None = None
+    warning: str = ""
+
+
+POPULATION_FILE = "state"
+"""The one file of a checkpoint that Ray Tune keeps, which population based training copies."""
 
 
 class LstmTrainable(tune.Trainable):  # type: ignore[misc]
@@ -88,23 +102,30 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
     Errors do not leave it: they are reported, and the worker takes the next trial.
     """
 
+    _trial: int
     _hyperparameters: dict[str, Any]
     _lockstep: Lockstep | None
     _last: EpochResult | None
     _curve: list[tuple[int, float, float]]
+    _told: int
     _seconds: float
+    _kept_at_s: float
+    _warning: str
 
     def setup(self, config: dict[str, Any], task: Task, settings: TrialSettings) -> None:
         """Begins the first trial; `task` and `settings` come from the object store."""
-        torch.set_num_threads(settings.threads)
         self._task = task
         self._settings = settings
-        self._device = torch.device("cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu")
-        self._node = socket.gethostname()
+        self._device = own_device()
+        self._node = ray.util.get_node_ip_address()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begins another trial in the same process."""
+        """Begins another trial in the same process, which gives back the memory of the one before."""
+        self._lockstep = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
         self._begin(new_config)
         return True
 
@@ -112,7 +133,8 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
         """Trains until the next rung, the end of the trial, or for about a second."""
         started = time.monotonic()
         try:
-            lockstep = self._lockstep = self._lockstep or self._new_lockstep()
+            lockstep = self._lockstep = self._lockstep or self._resumed_lockstep()
+            self._keep_now_and_then()  # what was trained so far has been reported
             for result in lockstep.epochs():
                 self._last = result
                 self._curve.append((result.epoch, result.score, result.train_score))
@@ -125,28 +147,34 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
             return self._report("failed", str(error))
         except Exception as error:  # whatever a configuration runs into, the search must go on
             self._seconds += time.monotonic() - started
-            return self._report("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+            ending: Ending = "out of memory" if is_memory_error(error) else "failed"
+            return self._report(ending, f"{type(error).__name__}: {error}", traceback.format_exc())
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Writes the state of all folds, without pickle."""
-        lockstep = self._lockstep = self._lockstep or self._new_lockstep()
-        metadata = {"hyperparameters": json.dumps(self._hyperparameters), "seconds": str(self._seconds)}
-        save_file(lockstep.state(), Path(checkpoint_dir) / "state.safetensors", metadata)
+        """Writes the state of all folds, without pickle, for another member of a population."""
+        self._lockstep = self._lockstep or self._resumed_lockstep()
+        (Path(checkpoint_dir) / POPULATION_FILE).write_bytes(self._checkpoint().to_bytes())
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Goes on from a state, perhaps another trial's; its network has the shape of this configuration."""
-        file = Path(checkpoint_dir) / "state.safetensors"
-        self._lockstep = self._new_lockstep()
-        self._lockstep.load_state(load_file(file))
-        with safe_open(file, framework="pt") as opened:
-            self._seconds = float(opened.metadata()["seconds"])
+        try:
+            found = Checkpoint.from_bytes((Path(checkpoint_dir) / POPULATION_FILE).read_bytes())
+        except DamagedError as error:
+            self._warning = f"{error}; it goes on from the start"
+        else:
+            self._lockstep = self._new_lockstep()
+            self._load(self._lockstep, found)
 
     def _begin(self, config: dict[str, Any]) -> None:
+        torch.set_num_threads(config["threads"])
+        self._trial = config["trial"]
         self._hyperparameters = config["hyperparameters"]
         self._lockstep = None
         self._last = None
         self._curve = []
-        self._seconds = 0.0
+        self._told = 0
+        self._seconds = self._kept_at_s = 0.0
+        self._warning = ""
 
     def _new_lockstep(self) -> Lockstep:
         settings = self._settings
@@ -161,14 +189,51 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
             device=self._device,
         )
 
+    def _resumed_lockstep(self) -> Lockstep:
+        """A new start, or where an earlier process of this trial was."""
+        lockstep, store = self._new_lockstep(), self._settings.checkpoints
+        try:
+            found = store.find(self._trial) if store else None
+        except (DamagedError, OSError) as error:
+            self._warning = f"{error}; it starts again"
+        else:
+            if found and found.facts["hyperparameters"] == self._hyperparameters:
+                self._load(lockstep, found)
+        return lockstep
+
+    def _load(self, lockstep: Lockstep, found: Checkpoint) -> None:
+        """Takes over a state; what another trial reached with it does not count as this one's."""
+        is_own = found.facts["hyperparameters"] == self._hyperparameters
+        state = dict(found.tensors)
+        curve: list[list[float]] = state.pop("curve").tolist()
+        lockstep.load_state(state, is_own=is_own)
+        self._seconds = self._kept_at_s = float(found.facts["seconds"])
+        if is_own:
+            self._curve = [(int(epoch), score, train_score) for epoch, score, train_score in curve]
+
+    def _keep_now_and_then(self) -> None:
+        store = self._settings.checkpoints
+        if store is None or self._seconds - self._kept_at_s < self._settings.checkpoint_interval_s:
+            return
+        self._kept_at_s = self._seconds
+        try:
+            store.keep(self._trial, self._checkpoint())
+        except OSError as error:
+            self._warning = f"its checkpoint could not be written: {error}"
+
+    def _checkpoint(self) -> Checkpoint:
+        assert self._lockstep is not None, "a trial without a state has nothing to keep"
+        curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 3)
+        facts = {"hyperparameters": self._hyperparameters, "seconds": self._seconds}
+        tensors: dict[str, Tensor] = {**self._lockstep.state(), "curve": curve}
+        return Checkpoint(tensors, facts)
+
     def _ending(self, lockstep: Lockstep) -> str:
         if lockstep.epoch >= self._settings.max_epochs:
             return "all epochs trained"
         return f"no better fold mean for {self._settings.patience_epochs} epochs"
 
-    def _report(
-        self, outcome: Literal["complete", "failed"] | None = None, reason: str = "", trace: str = ""
-    ) -> dict[str, Any]:
+    def _report(self, outcome: Ending | None = None, reason: str = "", trace: str = "") -> dict[str, Any]:
         best = self._lockstep.best if self._lockstep else None
         epoch = self._lockstep.epoch if self._lockstep else 0
         report = Report(
@@ -176,17 +241,23 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
             epoch,
             self._last,
             best,
-            tuple(self._curve),
+            tuple(self._curve[self._told :]),
             self._seconds,
             self._node,
             outcome,
             reason,
             trace,
             _losses(self._lockstep.best_tallies) if self._lockstep and outcome == "complete" else None,
+            self._warning,
         )
-        self._curve = []
+        self._told, self._warning = len(self._curve), ""
         score = best.score if best else float("inf")
         return {"epoch": epoch, "best_score": score, "report": report, "done": outcome is not None}
+
+
+def is_memory_error(error: Exception) -> bool:
+    """Whether memory ran out, of a GPU or of the machine."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in MEMORY_WORDS)
 
 
 def _losses(tallies: Sequence[Tally]) -> NDArray[np.float64]:

@@ -1,10 +1,9 @@
 """The search itself: Ray Tune over the study, until a budget, a limit or the user ends it."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from ray import tune
 from ray.tune import CheckpointConfig, Stopper
 
-from lstm_tune.search.cluster import Slot, environment
+from lstm_tune.search.cluster import environment
+from lstm_tune.search.placement import Placement
 from lstm_tune.search.schedulers import Schedule
 from lstm_tune.search.searcher import StudySearcher
 from lstm_tune.search.stopping import StopRule
@@ -31,28 +31,28 @@ class Search:
         settings: what trials share.
         study: proposes and is told.
         schedule: stops poor trials.
-        slot: what a trial occupies.
-        slots: trials that run at once.
+        placement: what a trial occupies, and how many run at once.
         largest_live: trials that may be under way at once.
         budget: trials to start.
         gap_at_most: constraint on the generalisation gap, or None.
-        scratch: where Tune may write; removed by the caller.
+        scratch: folder or address where Tune may write; removed by the caller.
         log_failure: keeps the traceback of a failed trial.
         keep_losses: keeps the out-of-fold losses of a complete trial.
+        forget: removes what a trial kept while it was under way.
     """
 
     task: ForecastTask
     settings: TrialSettings
     study: Study
     schedule: Schedule
-    slot: Slot
-    slots: int
+    placement: Placement
     largest_live: int
     budget: int
     gap_at_most: float | None
-    scratch: Path
+    scratch: str
     log_failure: Callable[[int, str], None]
     keep_losses: Callable[[int, NDArray[np.float64]], None]
+    forget: Callable[[int], None]
 
 
 def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule) -> None:
@@ -67,35 +67,39 @@ def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule)
         search.study,
         record,
         stop,
+        placement=search.placement,
         budget=search.budget,
         largest_live=search.largest_live,
         log_failure=search.log_failure,
         keep_losses=search.keep_losses,
+        forget=search.forget,
         gap_at_most=search.gap_at_most,
     )
     trainable = tune.with_parameters(LstmTrainable, task=search.task, settings=search.settings)
-    pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(search.slots)}  # else workers are started one after the other
+    pending = {
+        "TUNE_MAX_PENDING_TRIALS_PG": str(search.placement.slots)
+    }  # else workers are started one after the other
     with stop.listening(), _seeded(search.settings.seed), environment(pending):
-        tune.run(
-            tune.with_resources(trainable, _resources(search.slot)),
-            name="tune",
-            storage_path=str(search.scratch),
-            num_samples=-1,
-            search_alg=searcher,
-            scheduler=search.schedule.scheduler,
-            stop=_Stopper(stop),
-            reuse_actors=True,
-            checkpoint_config=CheckpointConfig(checkpoint_at_end=False, num_to_keep=None),
-            raise_on_failed_trial=False,
-            verbose=0,
-        )
+        try:
+            tune.run(
+                tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([config["request"]])),
+                name="tune",
+                storage_path=search.scratch,
+                num_samples=-1,
+                search_alg=searcher,
+                scheduler=search.schedule.scheduler,
+                stop=_Stopper(stop),
+                reuse_actors=True,
+                checkpoint_config=CheckpointConfig(checkpoint_at_end=False, num_to_keep=None),
+                raise_on_failed_trial=False,
+                verbose=0,
+            )
+        finally:
+            if stop.failure:  # Tune hands on its text, or nothing
+                raise stop.failure
         searcher.close()
     reason = stop.reason or ("the space is exhausted" if searcher.is_exhausted else "all trials ran")
     record(SearchEnded(reason, stop.interrupted))
-
-
-def _resources(slot: Slot) -> Mapping[str, float]:
-    return {"cpu": slot.cpus, "gpu": slot.gpus}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What became of each trial, read from the events."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,13 @@ class TrialRecord:
     curve: list[list[float]] = field(default_factory=list)
     end: TrialEnded | None = None
 
+    def add(self, curve: list[list[float]]) -> None:
+        """Further epochs; where a trial went back to an earlier epoch, they take the place of those it had."""
+        first = curve[0][0] if curve else math.inf
+        while self.curve and self.curve[-1][0] >= first:
+            self.curve.pop()
+        self.curve += curve
+
 
 def trial_records(events: Iterable[Stamped]) -> dict[int, TrialRecord]:
     """Every trial of a run, by number; one that was started again after an interruption tells its last story only."""
@@ -37,7 +45,7 @@ def trial_records(events: Iterable[Stamped]) -> dict[int, TrialRecord]:
                 records[trial] = TrialRecord(trial, hyperparameters, parameters)
             case TrialReported() as report:
                 records[report.trial].reports[report.epoch] = report.score
-                records[report.trial].curve += report.curve
+                records[report.trial].add(report.curve)
             case TrialEnded() as end:
                 records[end.trial].end = end
                 records[end.trial].hyperparameters = end.hyperparameters

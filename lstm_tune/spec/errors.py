@@ -5,6 +5,8 @@ input travel in one exception, so a file is mended in one go.
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -54,6 +56,18 @@ class SearchFailedError(LstmTuneError):
     """The search ended without one usable trial."""
 
 
+class ClusterError(LstmTuneError):
+    """A cluster does not answer, refuses what it was asked, or failed to do it."""
+
+
+class StorageError(LstmTuneError):
+    """A remote file system refused, or could not be reached."""
+
+
+class DiskFullError(LstmTuneError):
+    """The disk that a run is written to is full, or the user's share of it is used up."""
+
+
 class DivergedError(LstmTuneError):
     """A loss or a weight became NaN or infinite while training."""
 
@@ -66,6 +80,16 @@ class BundleError(LstmTuneError):
     """A bundle's files are missing, damaged or of a version this release does not read."""
 
     exit_code = 2
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk has no room left; Tune and safetensors hand on its text only."""
+    if isinstance(error, DiskFullError) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+        return True
+    return any(os.strerror(number) in str(error) for number in _NO_ROOM)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

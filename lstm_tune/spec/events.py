@@ -33,6 +33,7 @@ class RunStarted:
         rows: number of rows.
         started_at: wall-clock time of the start, ISO 8601 with time zone.
         resumed: whether an earlier process began this run.
+        directory: the run's, on the machine that drives it; empty in runs of earlier releases.
     """
 
     name: str
@@ -47,6 +48,23 @@ class RunStarted:
     rows: int
     started_at: str
     resumed: bool = False
+    directory: str = ""
+
+
+@dataclass(frozen=True)
+class ResourcesChosen:
+    """It was settled what trials occupy.
+
+    Attributes:
+        kinds: slots of trials: cpus, gpus, accelerator_type, custom, and how many trials run in such slots at once.
+        measured: how the largest network of the space trained: on (`GPU` or `cores`), accelerator_type, epoch_s,
+            peak_mb, total_mb, place, and gain (what two trials on one GPU got done over one, or None).
+        words: all that as a sentence.
+    """
+
+    kinds: list[dict[str, Any]]
+    measured: list[dict[str, Any]]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,7 @@ class TrialReported:
         best_score: best fold mean so far.
         best_epoch: the epoch of `best_score`.
         seconds: time the trial has trained so far.
-        node: host it runs on.
+        node: address of the host it runs on.
         curve: every epoch since the last report, as [epoch, score, train score].
     """
 
@@ -328,6 +346,7 @@ class RunEnded:
 
 Event = (
     RunStarted
+    | ResourcesChosen
     | BaselineScored
     | TrialStarted
     | TrialReported
@@ -347,6 +366,7 @@ Event = (
 
 KINDS: dict[str, type[Event]] = {
     "run_started": RunStarted,
+    "resources_chosen": ResourcesChosen,
     "baseline_scored": BaselineScored,
     "trial_started": TrialStarted,
     "trial_reported": TrialReported,

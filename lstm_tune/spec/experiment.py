@@ -26,6 +26,10 @@ METRICS: dict[str, Literal["minimize", "maximize"]] = {
 """Metrics a forecast search may optimise, and their direction."""
 
 
+SHARE_TOLERANCE = 0.021
+"""How far n shares of a GPU may be from a whole one, so that 1/n may be written with two digits up to 0.17."""
+
+
 def seconds(text: object) -> float:
     """The seconds in a duration: `90`, `30s`, `10m`, `1h30m`, `2d`.
 
@@ -60,6 +64,23 @@ def _metric(name: str) -> str:
     if name not in METRICS:
         raise ValueError(f"must be a metric of this task, found '{name}'. {did_you_mean(name, METRICS)}")
     return name
+
+
+_BUILT_IN = ("CPU", "GPU", "memory", "object_store_memory")
+
+
+def _gpu_share(gpus: float | Literal["auto"]) -> float | Literal["auto"]:
+    """Shares that leave nothing of a GPU unused. 0.33 is a third; 0.17, which is more than a sixth, is one too."""
+    if gpus == "auto" or math.isclose(gpus, round(gpus), abs_tol=1e-6):
+        return gpus
+    count = round(1 / gpus) if gpus < 1 else 1
+    if gpus < 1 and abs(gpus * count - 1) <= SHARE_TOLERANCE:
+        return gpus
+    nearest = "a whole number" if gpus > 1 else f"{1 / count:.4g} (1/{count})"
+    unused = f"trials of {gpus:g} would leave {1 - gpus * int(1 / gpus):.2g} of each GPU unused. " if gpus < 1 else ""
+    raise ValueError(
+        f"must be a whole number or a share 1/n of a GPU, found {gpus:g}. {unused}The nearest is {nearest}"
+    )
 
 
 Names = Annotated[list[str], BeforeValidator(_names, json_schema_input_type=list[str] | str)]
@@ -207,17 +228,47 @@ class TrainingSpec(_Section):
 
 
 class ResourceSpec(_Section):
-    """What one trial occupies."""
+    """What one trial occupies, and what all of them may occupy together."""
 
-    cpus_per_trial: float = Field(default=1, gt=0)
-    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    cpus_per_trial: float = Field(default=1, gt=0, description="CPU cores; a trial computes in as many threads")
+    gpus_per_trial: Annotated[Annotated[float, Field(ge=0)] | Literal["auto"], AfterValidator(_gpu_share)] = Field(
+        default="auto", description="whole GPUs or a share 1/n of one; auto: measured where the cluster has GPUs"
+    )
+    accelerator_type: str | None = Field(default=None, description="type of GPU, by Ray's name, such as A100")
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="other resources of the Ray cluster that a trial occupies, name and amount"
+    )
+    max_concurrent: Annotated[int, Field(ge=1)] | None = Field(default=None, description="trials at once, at most")
+    max_gpus: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="GPUs that all trials together may occupy, so that others keep the rest"
+    )
+    wait: bool = Field(
+        default=False, description="wait for nodes that an autoscaler may bring, where none could hold a trial now"
+    )
+
+    @model_validator(mode="after")
+    def _requests_agree(self) -> "ResourceSpec":
+        if wrong := sorted({name for name in self.custom if name in _BUILT_IN or ":" in name}):
+            raise ValueError(f"custom names resources of your own, found {', '.join(wrong)}, which have keys of theirs")
+        if self.accelerator_type and self.gpus_per_trial == 0:
+            raise ValueError(f"accelerator_type asks for {self.accelerator_type}, but gpus_per_trial is 0")
+        if self.max_gpus and self.gpus_per_trial != "auto" and self.gpus_per_trial > self.max_gpus:
+            raise ValueError(
+                f"max_gpus {self.max_gpus:g} is less than a trial's gpus_per_trial {self.gpus_per_trial:g}"
+            )
+        if self.wait and (self.gpus_per_trial == "auto" or self.max_concurrent is None):
+            raise ValueError("wait needs numbers in gpus_per_trial and max_concurrent: nodes to come say nothing yet")
+        return self
 
 
 class OutputSpec(_Section):
     """Where runs go and how the final model is made."""
 
-    directory: str = "runs"
+    directory: str = Field(
+        default="runs",
+        description="folder of runs, or an address (s3://, gs://, abfs://, hdfs://) that a copy of each is kept at; the"
+        " run is then worked on in the folder runs",
+    )
     finalists: int = Field(
         default=5,
         ge=1,
@@ -266,6 +317,10 @@ class Experiment(_Section):
         if self.search.metric == "wql" and self.task.quantiles is None:
             raise ValueError("search.metric wql scores quantiles; add task.quantiles: [0.1, 0.5, 0.9]")
         return self
+
+    def with_data(self, path: str) -> "Experiment":
+        """The experiment on other data."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"path": path})})
 
     @property
     def dimensions(self) -> dict[str, Dimension] | None:

@@ -4,13 +4,16 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from lstm_tune.spec.errors import InputError
+
+LOCAL_RUNS = Path("runs")
+"""Where runs are worked on, and brought to, whose directory is a remote address."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class RunPaths:
     def experiment(self) -> Path:
         """The resolved experiment, as YAML."""
         return self.root / "experiment.yaml"
+
+    @property
+    def data(self) -> Path:
+        """The data, where the run keeps a copy of its own."""
+        return self.root / "data"
 
     @property
     def manifest(self) -> Path:
@@ -123,6 +131,11 @@ class RunPaths:
         return self.root / ".scratch"
 
     @property
+    def checkpoints(self) -> Path:
+        """States of trials that are under way."""
+        return self.root / "checkpoints"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that writes to the run."""
         return self.root / ".lock"
@@ -132,13 +145,44 @@ class RunPaths:
         return self.logs / f"trial-{trial:05d}.txt"
 
 
-def create_run(directory: Path, name: str, *, now: datetime) -> RunPaths:
+def is_remote(place: str) -> bool:
+    """Whether a place is an address such as `s3://bucket/runs`, and no folder."""
+    return "://" in place
+
+
+def inside(place: str, name: str) -> str:
+    """What lies in a folder or at an address."""
+    return below(place, name) if is_remote(place) else str(Path(place) / name)
+
+
+def below(address: str, name: str) -> str:
+    """The address of what lies in a remote folder; options behind a question mark stay behind it."""
+    path, mark, options = address.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{options}"
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """The remote folder that holds an address, and the name in it: the reverse of `below`."""
+    path, mark, options = address.partition("?")
+    parent, _, name = path.rstrip("/").rpartition("/")
+    return f"{parent}{mark}{options}", name
+
+
+def remote_address(directory: str, paths: "RunPaths") -> str | None:
+    """Where a run's copy is; None where its `output.directory` is a folder."""
+    return below(directory, paths.root.name) if is_remote(directory) else None
+
+
+def create_run(
+    directory: Path, name: str, *, now: datetime, is_taken: Callable[[str], bool] = lambda name: False
+) -> RunPaths:
     """A new, empty run directory.
 
     Args:
         directory: where runs go; made when missing.
         name: the experiment's name.
         now: time of the start; it names the directory.
+        is_taken: whether a name is in use elsewhere.
 
     Raises:
         InputError: the directory cannot be made or written.
@@ -146,6 +190,8 @@ def create_run(directory: Path, name: str, *, now: datetime) -> RunPaths:
     stem = f"{name}-{now:%Y%m%d-%H%M%S}"
     for attempt in range(1, 1_000):
         root = directory / (stem if attempt == 1 else f"{stem}-{attempt}")
+        if is_taken(root.name):
+            continue
         try:
             directory.mkdir(parents=True, exist_ok=True)
             root.mkdir()

@@ -1,7 +1,7 @@
 """A trial: the networks of all folds, trained epoch by epoch side by side, judged by their mean."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -87,6 +87,7 @@ class Lockstep:
             for k, problem in enumerate(task.problems(hyperparameters))
         ]
         self.epoch = 0
+        self._since = 0  # epochs before this one were another configuration's
         self.best: EpochResult | None = None
         self.best_weights: list[dict[str, Tensor]] = []
         self.best_tallies: list[Tally] = []
@@ -94,7 +95,7 @@ class Lockstep:
     @property
     def is_done(self) -> bool:
         """Whether all epochs are trained or patience has run out."""
-        best_epoch = self.best.epoch if self.best else 0
+        best_epoch = self.best.epoch if self.best else self._since
         return self.epoch >= self._max_epochs or self.epoch - best_epoch >= self._patience_epochs
 
     def epochs(self) -> Iterator[EpochResult]:
@@ -137,15 +138,22 @@ class Lockstep:
                 "best_scores": torch.tensor(scores, dtype=torch.float64),
                 "best_epoch": torch.tensor(self.best.epoch),
             }
-        return state | {"epoch": torch.tensor(self.epoch)}
+        return state | {"epoch": torch.tensor(self.epoch), "since": torch.tensor(self._since)}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Goes back to what `state` returned, for a configuration with networks of the same shape."""
+    def load_state(self, state: Mapping[str, Tensor], *, is_own: bool = True) -> None:
+        """Goes back to what `state` returned, for a configuration with networks of the same shape.
+
+        Args:
+            state: from `state`.
+            is_own: whether this configuration trained it. What another one reached does not count as this one's best,
+                and patience begins anew.
+        """
         self.epoch = int(state["epoch"])
         for k, fold in enumerate(self._folds):
             fold.load_state(below(f"{k}.", state))
         self.best, self.best_weights, self.best_tallies = None, [], []
-        if "best_scores" in state:
+        self._since = int(state["since"]) if is_own else self.epoch
+        if is_own and "best_scores" in state:
             fold_scores, train_scores = (tuple(row) for row in state["best_scores"].tolist())
             self.best = EpochResult(int(state["best_epoch"]), fold_scores, train_scores)
             self.best_weights = [below(f"best.{k}.", state) for k in range(len(self._folds))]

@@ -1,8 +1,11 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from datetime import date
 from io import BytesIO, StringIO
@@ -22,7 +25,20 @@ from lstm_tune.spec.paths import RunPaths
 Run = Callable[..., Any]
 Write = Callable[..., Path]
 SEARCH_SPACES = Path(__file__).parents[2] / "search_spaces"
-COMMANDS = ["run", "resume", "leaderboard", "report", "validate", "init", "schema", "predict", "evaluate", "export"]
+COMMANDS = [
+    "run",
+    "resume",
+    "leaderboard",
+    "report",
+    "validate",
+    "init",
+    "schema",
+    "predict",
+    "evaluate",
+    "export",
+    "upload",
+]
+COMMANDS += ["resources", "submit", "attach", "jobs", "logs", "stop", "fetch"]
 
 
 # --- help and exit codes --------------------------------------------------------------------------
@@ -179,6 +195,29 @@ def test_leaderboard_is_drawn_from_the_files(lstm_tune: Run, finished: Path) -> 
     ended = lstm_tune("leaderboard", finished)
     assert ended.code == 0
     assert all(word in ended.out for word in ("tiny", "mase", "0.75", "seasonal naive", "1.25"))
+
+
+def test_leaderboard_of_a_remote_run_is_followed_to_its_end(
+    lstm_tune: Run, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lstm_tune.cli.places.REFRESH_S", 0.05)
+    remote, events = tmp_path / "remote" / "air", (finished / "events.ndjson").read_bytes()
+    shutil.copytree(finished, remote)
+    beginning = events[: events.index(b"\n") + 1]
+    (remote / "events.ndjson").write_bytes(beginning)
+
+    def go_on() -> None:
+        while not (tmp_path / "runs" / "air" / "events.ndjson").exists():
+            time.sleep(0.01)  # nobody has looked yet
+        (remote / "events").mkdir()
+        (remote / "events" / f"{len(beginning):012d}.ndjson").write_bytes(events[len(beginning) :])
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    ended = lstm_tune("leaderboard", f"file://{remote}", "--follow", "--json")
+    thread.join()
+    assert (ended.code, ended.out.encode()) == (0, events)
 
 
 @pytest.mark.parametrize("follow", [[], ["--follow"]])

@@ -66,6 +66,23 @@ def test_newer_rows_are_scored_as_json(lstm_tune: Command, begin: Callable[..., 
     assert told["is_as_claimed"] is (1.0 <= told["score"] <= 1e6)
 
 
+def test_look_at_a_remote_run_is_written_down_there(
+    lstm_tune: Command, begin: Callable[..., RunPaths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, elsewhere = f"file://{tmp_path}/remote", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    paths = begin(output__directory=directory)
+    address = f"{directory}/{paths.root.name}"
+    assert lstm_tune("upload", paths.root).out == f"copied: {address}\n"
+    monkeypatch.chdir(elsewhere)
+    looks = [json.loads(lstm_tune("evaluate", address, "--json").out)["look"] for _ in range(2)]
+    ledger = json.loads((tmp_path / "remote" / paths.root.name / "test_ledger.json").read_text())
+    assert looks == [look["look"] for look in ledger] == [1, 2]
+    assert not paths.test_ledger.exists()
+    assert (elsewhere / "runs" / paths.root.name / "best").is_dir()
+
+
 def test_what_cannot_be_scored_is_told(lstm_tune: Command, begin: Callable[..., RunPaths], tmp_path: Path) -> None:
     assert "is not a run" in lstm_tune("evaluate", tmp_path).err
     paths = begin(validation__test=0)

@@ -4,11 +4,14 @@ The tables are the fields that the manifests use, written by hand from KubeRay v
 (`ray-operator/config/crd/bases/ray.io_rayclusters.yaml` and `ray.io_rayjobs.yaml`, v1) and Kubernetes' core API.
 """
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from lstm_tune.spec.loading import parse_experiment
 
 FOLDER = Path(__file__).parents[2] / "cluster" / "kuberay"
 RESOURCES = {"limits": dict, "requests": dict}
@@ -47,8 +50,6 @@ CLUSTER = {
 }
 JOB = {
     "entrypoint": str,
-    "entrypointNumCpus": int,
-    "entrypointNumGpus": int,
     "shutdownAfterJobFinishes": bool,
     "ttlSecondsAfterFinished": int,
     "backoffLimit": int,
@@ -146,8 +147,10 @@ def test_every_mounted_volume_exists_and_the_runs_are_kept(name: str) -> None:
         assert claims == [{"claimName": read("storage.yaml")["metadata"]["name"]}]
 
 
-def test_the_job_fits_on_a_worker_and_writes_where_it_is_kept() -> None:
-    spec = read("rayjob.yaml")["spec"]
-    cpu_worker = spec["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
-    assert spec["entrypointNumCpus"] <= int(cpu_worker["resources"]["limits"]["cpu"])
-    assert "output.directory=/runs" in spec["entrypoint"]
+def test_the_job_joins_its_cluster_waits_for_workers_and_writes_where_it_is_kept() -> None:
+    command, verb, _, *options = shlex.split(read("rayjob.yaml")["spec"]["entrypoint"])
+    assert (command, verb, options[:2]) == ("lstm-tune", "run", ["--address", "auto"])
+    raw = {"name": "a", "task": {"kind": "forecast", "horizon": 3}, "data": {"path": "a.csv", "target": "y"}}
+    experiment = parse_experiment(raw, overrides=options[3::2])
+    assert experiment.resources.wait
+    assert experiment.output.directory == "/runs"

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lstm_tune.data.reading import file_hash, read_frame
+from lstm_tune.data.reading import copy_data, file_hash, read_frame
 from lstm_tune.spec.errors import InputError
 
 ROWS = pl.DataFrame({"ds": ["2020-01-01", "2020-01-02"], "y": [1.5, 2.5], "note": ["a", "b"]})
@@ -109,3 +109,17 @@ def test_hash_depends_on_the_bytes_alone(tmp_path: Path) -> None:
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
     assert len(hashes[0]) == 64
+
+
+def test_copied_files_keep_the_order_of_their_rows_and_their_hash(tmp_path: Path) -> None:
+    for number in range(11):
+        (tmp_path / f"{number:02}").mkdir()
+        (tmp_path / f"{number:02}" / "part.csv").write_text(f"y\n{number}\n")
+    copied = copy_data("*/part.csv", folder=tmp_path, into=tmp_path / "data")
+    assert read_frame(copied, folder=tmp_path)["y"].to_list() == list(range(11))
+    assert file_hash(copied, folder=tmp_path) == file_hash("*/part.csv", folder=tmp_path)
+
+
+def test_a_single_copied_file_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("y\n1\n")
+    assert copy_data("sales.csv", folder=tmp_path, into=tmp_path / "data") == "data/sales.csv"

@@ -15,6 +15,7 @@ from lstm_tune.spec.events import (
     Event,
     NestedReported,
     RefitReported,
+    ResourcesChosen,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -281,3 +282,17 @@ def test_nested_searches_are_counted_with_the_time_they_take() -> None:
     assert "nested   3 of 3 outer folds, each with a search of its own" in lines_of(
         board_of(START, NestedReported(3, 3, 0.0))
     )
+
+
+def test_resources_are_shown_where_they_were_measured() -> None:
+    kinds = [{"cpus": 1.0, "gpus": 0.25, "accelerator_type": None, "custom": {}, "trials": 8}]
+    chosen = ResourcesChosen(kinds, [{"on": "GPU"}], "8 trials at once, each with 0.25 GPUs")
+    assert "trials   8 trials at once, each with 0.25 GPUs" in lines_of(board_of(START, chosen))
+    assert not any("with 0.25 GPUs" in line for line in lines_of(board_of(START, replace(chosen, measured=[]))))
+
+
+def test_trials_are_counted_by_node_where_there_were_several() -> None:
+    on_another = [replace(event, node="node-2") if isinstance(event, TrialReported) else event for event in trial(2, 1)]
+    two = [START, *trial(0, 0.5), *trial(1, 0.6)]
+    assert "nodes    node-1: 2 trials, node-2: 1 trial" in lines_of(board_of(*two, *on_another, RESULTS[0]))
+    assert not any(line.startswith("nodes") for line in lines_of(board_of(*two, RESULTS[0])))

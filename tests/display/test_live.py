@@ -14,6 +14,7 @@ from lstm_tune.spec.events import (
     Event,
     RefitReported,
     ReportWritten,
+    ResourcesChosen,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -85,6 +86,11 @@ def test_plain_display_names_the_members_of_an_ensemble() -> None:
     chosen = WinnerChosen(7, 0.4, "better together", {"7": 0.5, "3": 0.3, "12": 0.2})
     (line,) = plain_lines(Stamped(8.0, chosen))
     assert line == "[00:08] winner: an ensemble of trials 7 (50%), 3 (30%) and 12 (20%), 0.4000: better together"
+
+
+def test_plain_display_tells_what_trials_occupy() -> None:
+    (line,) = plain_lines(Stamped(8.0, ResourcesChosen([], [], "2 trials at once, each with 1 CPUs and 0 GPUs")))
+    assert line == "[00:08] resources: 2 trials at once, each with 1 CPUs and 0 GPUs"
 
 
 def test_plain_display_reports_progress_every_tenth_of_the_trials() -> None:

@@ -2,15 +2,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from object_store import Store, door, server
 
-from lstm_tune.search.cluster import local_ray
+from lstm_tune.search.cluster import running_ray
 
 
 @pytest.fixture(scope="session")
 def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for all tests; a run uses the one its process already has."""
-    with local_ray(tmp_path_factory.mktemp("ray-logs")):
+    with running_ray(tmp_path_factory.mktemp("ray-logs")):
         yield
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[int]:
+    """The port of an S3 server."""
+    with server() as port:
+        yield port
+
+
+@pytest.fixture
+def store(object_store: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The S3 server's bucket behind a door that is open."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
+    with door(object_store) as store:
+        yield store
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from lstm_tune.search.runner import Outcome, Run
-from lstm_tune.spec.events import Event, Stamped, TrialEnded, TrialState, read_events
+from lstm_tune.spec.events import Event, Stamped, TrialEnded, TrialReported, TrialStarted, TrialState, read_events
 from lstm_tune.spec.loading import parse_experiment
 
 LEARNING_RATES = {"low": 1e-3, "high": 1e-1, "log": True}
@@ -52,10 +54,25 @@ def events_of(run: Run) -> list[Event]:
     return [stamped.event for stamped in read_events(run.paths.events)]
 
 
+def curve(run: Run, trial: int) -> list[tuple[int, int, float, float]]:
+    """Trial, epoch, score and training score of every epoch that a trial trained, from the table of curves."""
+    return pl.read_parquet(run.paths.curves).filter(pl.col("trial") == trial).rows()
+
+
 def ends_of(events: Sequence[Event | Stamped]) -> list[TrialEnded]:
     """The ends of trials among events, in order."""
     plain = [event.event if isinstance(event, Stamped) else event for event in events]
     return [event for event in plain if isinstance(event, TrialEnded)]
+
+
+def last_attempts(events: list[Event]) -> list[Event]:
+    """Events without those of a trial that was cut off and began again."""
+    begins = {event.trial: i for i, event in enumerate(events) if isinstance(event, TrialStarted)}
+    return [
+        event
+        for i, event in enumerate(events)
+        if not isinstance(event, TrialStarted | TrialReported) or i >= begins[event.trial]
+    ]
 
 
 def ended(trial: int, state: TrialState = "complete", score: float | None = 1.0, **fields: Any) -> TrialEnded:

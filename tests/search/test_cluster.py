@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from lstm_tune.search.cluster import Slot, choose_slot, count_slots, environment, local_ray
-from lstm_tune.spec.errors import InputError
+from lstm_tune.search.cluster import environment, running_ray
 
 
 def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +21,7 @@ def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("shared_ray")
 def test_running_ray_is_used_and_left_alone(tmp_path: Path) -> None:
     before = ray.get_runtime_context().get_job_id()
-    with local_ray(tmp_path):
+    with running_ray(tmp_path):
         assert ray.get_runtime_context().get_job_id() == before
     assert ray.is_initialized()
 
@@ -30,28 +29,6 @@ def test_running_ray_is_used_and_left_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("shared_ray")
 def test_ray_does_not_keep_sigterm() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
-@pytest.mark.usefixtures("shared_ray")
-def test_slots_are_what_fits() -> None:
-    cpus = int(ray.cluster_resources()["CPU"])
-    assert count_slots(Slot(1, 0), at_most=None) == cpus
-    assert count_slots(Slot(0.5, 0), at_most=None) == 2 * cpus
-    assert count_slots(Slot(0.5, 0), at_most=1) == 1
-    assert count_slots(Slot(0.5, 0), at_most=10_000) == 2 * cpus
-
-
-@pytest.mark.usefixtures("shared_ray")
-def test_slot_without_gpus_needs_none() -> None:
-    if "GPU" in ray.cluster_resources():
-        pytest.skip("this machine has a GPU")
-    assert choose_slot(cpus=1, gpus="auto") == Slot(1, 0)
-    with pytest.raises(InputError, match=r"resources: a trial needs 1 CPUs and 0.5 GPUs on one machine"):
-        choose_slot(cpus=1, gpus=0.5)
-
-
-def test_trial_has_a_thread_for_each_of_its_cores() -> None:
-    assert [Slot(cpus, 0).threads for cpus in (0.5, 1, 2.5)] == [1, 1, 2]
 
 
 def test_folder_of_a_killed_process_is_removed_and_one_in_use_is_not(tmp_path: Path) -> None:

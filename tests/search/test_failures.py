@@ -1,13 +1,19 @@
 import os
 import signal
+from dataclasses import fields, replace
 from pathlib import Path
 
 import polars as pl
 import pytest
-from search_setup import ends_of, events_of, go, new_run
+import ray
+import torch
+from search_setup import curve, ends_of, events_of, go, new_run
 
+from lstm_tune.search.runner import Run
 from lstm_tune.spec.errors import DivergedError, SearchFailedError
-from lstm_tune.spec.events import RunEnded, Stamped, TrialReported
+from lstm_tune.spec.events import RunEnded, Stamped, TrialReported, Warned
+from lstm_tune.spec.hyperparameters import Hyperparameters
+from lstm_tune.tasks.forecast import ForecastProblem, ForecastTask
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -61,23 +67,91 @@ def trial_workers() -> list[int]:
     return [pid for pid, name in names.items() if b"LstmTrainable" in name and parents.get(parents[pid]) == os.getpid()]
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the worker in /proc")
-def test_killed_worker_fails_its_trial_only(folder: Path) -> None:
+LONG = {"training": {"max_epochs": 120, "patience_epochs": 120}, "resources": {"max_concurrent": 1}}
+ONE_AT_A_TIME = {"search": {"scheduler": "none", "trials": 3}, **LONG}
+in_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the worker in /proc")
+
+
+def table_of(run: Run) -> pl.DataFrame:
+    """The table of trials, without the time they took."""
+    return pl.read_parquet(run.paths.trials).drop("seconds")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    run, _, _ = go(tmp_path_factory.mktemp("undisturbed"), **ONE_AT_A_TIME)
+    return table_of(run)
+
+
+@in_proc
+def test_trial_of_a_killed_worker_starts_again_and_ends_as_if_nothing_had_happened(
+    folder: Path, undisturbed: pl.DataFrame
+) -> None:
     killed: list[int] = []
 
     def kill(stamped: Stamped) -> None:
-        if isinstance(stamped.event, TrialReported) and not killed:
-            killed.append(stamped.event.trial)
+        if isinstance(stamped.event, TrialReported) and stamped.event.trial == 1 and not killed:
+            killed.append(stamped.event.epoch)
             os.kill(trial_workers()[0], signal.SIGKILL)
 
-    training = {"max_epochs": 100, "patience_epochs": 100}
-    run = new_run(folder, search={"scheduler": "median"}, training=training, resources={"max_concurrent": 1})
-    outcome = run.go([kill])
-    ends = ends_of(events_of(run))
-    assert [end.trial for end in ends if end.state == "failed"] == killed
-    assert ends[0].reason == "its worker process died; see logs/driver.log"
-    assert len(ends) == 4
-    assert outcome.winner != killed[0]
+    run = new_run(folder, **ONE_AT_A_TIME)
+    run.go([kill])
+    assert killed
+    assert table_of(run).equals(undisturbed)
+    warned = [event.message for event in events_of(run) if isinstance(event, Warned)]
+    assert "The process of trial 1 died; the trial goes on in another." in warned
+    assert [epoch for _, epoch, _, _ in curve(run, 1)] == list(range(1, 121))
+
+
+@in_proc
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_trial_goes_on_from_its_checkpoint_unless_that_is_damaged(
+    is_damaged: bool, folder: Path, undisturbed: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstm_tune.search.process.CHECKPOINT_INTERVAL_S", 0.0)
+    run, killed = new_run(folder, **ONE_AT_A_TIME), list[int]()
+
+    def kill(stamped: Stamped) -> None:
+        event, file = stamped.event, run.paths.checkpoints / "trial-00001"
+        if isinstance(event, TrialReported) and event.trial == 1 and file.exists() and not killed:
+            killed.append(event.epoch)
+            worker = trial_workers()[0]
+            os.kill(worker, signal.SIGKILL)
+            if is_damaged:
+                file.write_bytes(file.read_bytes()[:-20])
+
+    run.go([kill])
+    assert killed
+    assert table_of(run).equals(undisturbed)
+    warned = " ".join(event.message for event in events_of(run) if isinstance(event, Warned))
+    assert ("does not agree with its checksum; it starts again" in warned) is is_damaged
+    assert not list(run.paths.checkpoints.iterdir())
+
+
+def test_trial_out_of_memory_starts_again_with_twice_the_share(folder: Path) -> None:
+    if ray.cluster_resources()["CPU"] < 2:
+        pytest.skip("needs two cores")
+
+    class Hungry(ForecastTask):
+        """Has no room in the process of a trial that owns a single core."""
+
+        def problems(self, hyperparameters: Hyperparameters) -> list[ForecastProblem]:
+            if ray.get_runtime_context().get_actor_id() and torch.get_num_threads() < 2:
+                raise MemoryError("no room for the folds")
+            return super().problems(hyperparameters)
+
+    run = new_run(folder, search={"trials": 2, "scheduler": "none"}, resources={"max_concurrent": 1})
+    task = run.prepared.task
+    hungry = Hungry(**{field.name: getattr(task, field.name) for field in fields(task)})
+    outcome = replace(run, prepared=replace(run.prepared, task=hungry)).go()
+    events = events_of(run)
+    assert [(end.trial, end.state) for end in ends_of(events)] == [(0, "complete"), (1, "complete")]
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert [message for message in warned if "memory" in message] == [
+        f"Trial {trial} ran out of memory and starts again, with 2 CPUs and 0 GPUs." for trial in (0, 1)
+    ]
+    assert "no room for the folds" in run.paths.trial_log(0).read_text()
+    assert outcome.bundle is not None
 
 
 def test_diverging_final_training_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def fold_of(run: Run, folder: Path, *, is_derived: bool) -> Prepared:
     """What the search of the first outer fold sees."""
     fold: OuterFold = outer_folds(run.experiment, run.prepared, is_derived=is_derived)[0]
     folder.mkdir()
-    fold_rows(run.experiment, run.prepared, fold).write_parquet(folder / "data.parquet")
+    fold_rows(run.experiment, run.prepared, fold, folder=folder).write_parquet(folder / "data.parquet")
     block = run.prepared.task.split.block
     return assemble(fold_experiment(run.experiment, fold, block=block, is_derived=is_derived), folder=folder)
 

@@ -14,6 +14,7 @@ from lstm_tune.spec.events import (
     NestedReported,
     RefitReported,
     ReportWritten,
+    ResourcesChosen,
     RunEnded,
     RunStarted,
     SearchEnded,
@@ -29,6 +30,7 @@ from lstm_tune.spec.events import (
 
 EVENTS: list[Event] = [
     RunStarted("a", "mase", "minimize", 64, None, 2, 200, ["units"], 1, 144, "2024-05-06T12:00:00+00:00"),
+    ResourcesChosen([{"cpus": 1.0, "gpus": 0.25, "accelerator_type": "T4", "custom": {}, "trials": 4}], [], "four"),
     BaselineScored("seasonal naive", 1.25, None),
     TrialStarted(3, {"units": 8, "highway": True, "loss": "mae"}, 420),
     TrialReported(3, 7, 1.5, 0.1, 1.2, 1.4, 6, 2.5, "host", [[6, 1.4, 1.1], [7, 1.5, 1.2]]),

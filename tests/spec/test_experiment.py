@@ -101,3 +101,39 @@ def test_test_part_is_the_horizon_unless_told_otherwise(test: object, steps: int
 def test_single_names_become_lists() -> None:
     found = experiment(data={"series": "s", "covariates": {"known": "holiday"}}).data
     assert (found.target, found.series, found.covariates.known) == (["y"], ["s"], ["holiday"])
+
+
+@pytest.mark.parametrize("gpus", ["auto", 0, 1, 2, 0.5, 0.33, 0.3333, 0.25, 0.17, 0.125])
+def test_whole_gpus_and_shares_that_fill_one_are_accepted(gpus: float | str) -> None:
+    assert experiment(resources={"gpus_per_trial": gpus}).resources.gpus_per_trial == gpus
+
+
+@pytest.mark.parametrize(
+    ("gpus", "advice"),
+    [
+        (0.4, r"would leave 0\.2 of each GPU unused\. The nearest is 0\.5 \(1/2\)"),
+        (0.3, r"would leave 0\.1 of each GPU unused\. The nearest is 0\.3333 \(1/3\)"),
+        (0.9, r"would leave 0\.1 of each GPU unused\. The nearest is 1 \(1/1\)"),
+        (1.5, r"found 1\.5\. The nearest is a whole number"),
+        (-1, r"gpus_per_trial must be greater than or equal to 0"),
+        ("all", r"gpus_per_trial must be a number or 'auto'"),
+    ],
+)
+def test_share_that_wastes_a_part_of_each_gpu_is_refused_with_the_nearest(gpus: float | str, advice: str) -> None:
+    with pytest.raises(InputError, match=advice):
+        experiment(resources={"gpus_per_trial": gpus})
+
+
+@pytest.mark.parametrize(
+    ("resources", "problem"),
+    [
+        ({"custom": {"GPU": 1}}, r"custom names resources of your own, found GPU"),
+        ({"custom": {"license": 0}}, r"resources\.custom\.license must be greater than 0"),
+        ({"accelerator_type": "T4", "gpus_per_trial": 0}, r"accelerator_type asks for T4, but gpus_per_trial is 0"),
+        ({"max_gpus": 1, "gpus_per_trial": 2}, r"max_gpus 1 is less than a trial's gpus_per_trial 2"),
+        ({"wait": True, "gpus_per_trial": 1}, r"wait needs numbers in gpus_per_trial and max_concurrent"),
+    ],
+)
+def test_requests_that_contradict_each_other_are_refused(resources: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        experiment(resources=resources)

@@ -175,6 +175,18 @@ def test_state_of_a_new_trial_has_no_best_epoch(panel_of: PanelMaker) -> None:
     assert (used.epoch, used.best, used.best_weights) == (0, None, [])
 
 
+def test_state_of_another_configuration_brings_neither_its_best_score_nor_its_lost_patience() -> None:
+    donor = lockstep(ScriptedTask([[1, 9, 9]]), epochs=8)
+    heir = lockstep(ScriptedTask([[5, 6, 7, 8]]), epochs=8)
+    for _ in zip(range(3), donor.epochs(), strict=False):
+        pass
+    heir.load_state(donor.state(), is_own=False)
+    assert (heir.epoch, heir.best, heir.best_weights) == (3, None, [])
+    assert [(result.epoch, result.score) for result in heir.epochs()] == [(4, 5), (5, 6), (6, 7), (7, 8)]
+    assert heir.best is not None
+    assert heir.best.score == 5
+
+
 def test_huge_learning_rate_is_a_divergence_and_not_a_crash(panel_of: PanelMaker) -> None:
     trial = lockstep(
         sine_task(panel_of), epochs=50, learning_rate=1e38, gradient_clip=0.0, loss="mse", normalization="none", ema=0.0
