@@ -4,14 +4,14 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lstm_tune.models.problem import Part, Problem, Tally
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
+from lstm_tune.training.adamw import FusedAdamW, clip
 
 AUTO_STEPS = 50
 """Steps of an automatic epoch at most: a pass over a large panel is too long to wait for between two reports."""
@@ -66,11 +66,10 @@ class FoldTrainer:
         self.averaged = copy.deepcopy(self._network).requires_grad_(False) if self._ema else self._network
         self._average: list[Tensor] = list(self.averaged.parameters())
         self._clip = float(hyperparameters["gradient_clip"])
-        self._optimizer = torch.optim.AdamW(
+        self._optimizer = FusedAdamW(
             self._parameters,
-            lr=float(hyperparameters["learning_rate"]),
+            learning_rate=float(hyperparameters["learning_rate"]),
             weight_decay=float(hyperparameters["weight_decay"]),
-            fused=True,
         )
 
     def train(self, steps: int) -> None:
@@ -109,8 +108,7 @@ class FoldTrainer:
         """Everything needed to go on later, as named tensors."""
         state = {f"network.{name}": value for name, value in self._network.state_dict().items()}
         state |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
-        for i, values in self._optimizer.state_dict()["state"].items():
-            state |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
+        state |= {f"optimizer.{name}": value for name, value in self._optimizer.state().items()}
         state |= {f"random.{generator}": value for generator, value in self._random.items()}
         state |= {"order": self._order, "steps": torch.tensor(self.steps)}
         return {name: value.detach().clone() for name, value in state.items()}
@@ -119,12 +117,7 @@ class FoldTrainer:
         """Goes back to what `state` returned."""
         self._network.load_state_dict(below("network.", state))
         self.averaged.load_state_dict(below("averaged.", state))
-        moments: dict[int, dict[str, Any]] = {}
-        for name, value in below("optimizer.", state).items():
-            index, _, field = name.partition(".")
-            moments.setdefault(int(index), {})[field] = value
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._optimizer.load_state(below("optimizer.", state))
         self._random = below("random.", state)
         self._order, self.steps = state["order"], int(state["steps"])
 
@@ -144,11 +137,10 @@ class FoldTrainer:
 
     def _step(self) -> Tensor:
         loss = self._problem.loss(self._network, self._next_batch())
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         if self._clip:
-            nn.utils.clip_grad_norm_(self._parameters, self._clip, foreach=True)
-        self._optimizer.step()
+            clip(gradients, self._clip)
+        self._optimizer.step(gradients)
         if self._ema:
             taken = self.steps + 1
             decay = min(self._ema, taken / (taken + 9))  # young averages forget their random start quickly
