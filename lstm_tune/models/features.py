@@ -43,7 +43,8 @@ class FeatureEncoder(nn.Module):
         self.output_size = sum(max(count, 1) for count in statistics.categories)
         self.register_buffer("mean", statistics.mean.clone())
         self.register_buffer("scale", statistics.scale.clone())
-        self.register_buffer("seen", torch.cat([torch.zeros(0), *(seen.float() for seen in statistics.seen)]))
+        nothing = statistics.mean.new_zeros(0)
+        self.register_buffer("seen", torch.cat([nothing, *(seen.float() for seen in statistics.seen)]))
 
     def forward(self, x: Tensor) -> Tensor:
         """Encoded columns.

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 from lstm_tune.selection.out_of_fold import Floats, Integers, total_by
 
@@ -77,7 +77,7 @@ def diebold_mariano(loss_a: Floats, loss_b: Floats, *, horizon: int) -> Comparis
     variance = _long_run_variance(differences - mean, horizon) / n
     correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
     statistic = mean / math.sqrt(variance) * math.sqrt(correction)
-    return Comparison(mean, statistic, float(2 * stats.t.sf(abs(statistic), n - 1)), n)
+    return Comparison(mean, statistic, float(2 * special.stdtr(n - 1, -abs(statistic))), n)
 
 
 def _long_run_variance(centered: Floats, horizon: int) -> float:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
-from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 from lstm_tune.selection.out_of_fold import Floats
 
@@ -70,6 +69,8 @@ def _growth(errors: Floats, known: NDArray[np.bool_]) -> Floats:
     counts = known.sum(axis=0)
     judged = np.flatnonzero(counts)
     means = np.where(known, errors, 0.0).sum(axis=0)[judged] / counts[judged]
+    from scipy.optimize import isotonic_regression  # type: ignore[import-untyped] # a second at the start of a run
+
     smooth = isotonic_regression(means, weights=counts[judged]).x
     whole: Floats = np.interp(np.arange(len(counts)), judged, smooth)
     return np.maximum(whole, np.finfo(np.float64).tiny, out=whole)
@@ -78,7 +79,7 @@ def _growth(errors: Floats, known: NDArray[np.bool_]) -> Floats:
 def _few_blocks(freedom: int, level: float) -> float:
     """How much wider an interval from few independent residuals must be."""
     tail = (1 + level) / 2
-    return float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
+    return float(special.stdtrit(freedom, tail) / special.ndtri(tail))
 
 
 def coverage(residuals: Sequence[Floats], level: float) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 from lstm_tune.selection.out_of_fold import (
     MANY_SERIES,
@@ -304,8 +304,8 @@ def _deviations(pooled: Pooled, size: int, *, seed: int, repeats: int) -> Floats
 
 def _expanded_tail(number: int, level: float) -> float:
     """Probability beyond each percentile such that a normal mean of `number` units would be covered exactly."""
-    reach = stats.t.ppf((1 + level) / 2, number - 1) * math.sqrt(number / (number - 1))
-    return float(stats.norm.cdf(-reach))
+    reach = special.stdtrit(number - 1, (1 + level) / 2) * math.sqrt(number / (number - 1))
+    return float(special.ndtr(-reach))
 
 
 def _t_half_width(pooled: Pooled, size: int, level: float) -> float:
@@ -313,5 +313,5 @@ def _t_half_width(pooled: Pooled, size: int, level: float) -> float:
     sums, counts = pooled.totals(0)
     errors = pooled.finish(sums / counts)
     number = len(errors)
-    reach = stats.t.ppf((1 + level) / 2, number - 1)
+    reach = special.stdtrit(number - 1, (1 + level) / 2)
     return float(reach * errors.std(ddof=1) * math.sqrt(1 / size + 1 / number))

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 from lstm_tune.selection.out_of_fold import (
     Finish,
@@ -181,7 +181,7 @@ def one_standard_error_rule(
     if units.number < FEWEST_UNITS:
         margins, reach = np.zeros((len(parameters), len(parameters))), np.inf
     else:
-        margins, reach = paired_errors(oof, finish=finish), float(stats.t.ppf(1 - DOUBT, units.number - 1))
+        margins, reach = paired_errors(oof, finish=finish), float(special.stdtrit(units.number - 1, 1 - DOUBT))
     rows = np.flatnonzero(oof.trials == defaults)
     if not len(rows):
         return FewestWithin(margins, parameters)

@@ -211,13 +211,13 @@ class ForecastTask:
     def parameters(self, hyperparameters: Hyperparameters) -> int:
         """Free parameters of the network, counted without memory for its weights."""
         sequences = self.sequences
+        statistics = ForecastStatistics.blank(
+            targets=self.design.targets,
+            past=category_counts(sequences.past_features),
+            known=category_counts(sequences.known_features),
+            static=category_counts(sequences.static_features),
+        )
         with torch.device("meta"):
-            statistics = ForecastStatistics.blank(
-                targets=self.design.targets,
-                past=category_counts(sequences.past_features),
-                known=category_counts(sequences.known_features),
-                static=category_counts(sequences.static_features),
-            )
             return count_parameters(Forecaster(self.design, statistics, hyperparameters))
 
     def _problem(self, fold: Fold, hyperparameters: Hyperparameters) -> ForecastProblem:
