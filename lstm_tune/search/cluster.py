@@ -27,10 +27,9 @@ OWN_SETTINGS = {"RAY_JOB_CONFIG_JSON_ENV_VAR": None}
 
 WORKERS: dict[str, str | None] = {
     "PYTHONWARNINGS": "ignore",
-    "RAY_preload_python_modules": "lstm_tune.search.trainable,torch._dynamo",
+    "RAY_preload_python_modules": "lstm_tune.search.worker",
 }
-"""What the processes of a local Ray inherit. Workers import while the driver prepares the search; torch's optimizers
-import `torch._dynamo` at their first step, which is half of the three seconds of CPU time."""
+"""What the processes of a local Ray inherit. Workers import torch while the driver prepares the search."""
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from lstm_tune.search.session import Session
 from lstm_tune.search.sharing import remove_scratch, shared_place
 from lstm_tune.search.stopping import StopRule, interruptible
 from lstm_tune.search.study import Study
-from lstm_tune.search.trainable import TrialSettings
 from lstm_tune.search.tuning import Search, tune_trials
+from lstm_tune.search.worker import TrialSettings
 from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.errors import LstmTuneError, is_disk_full
 from lstm_tune.spec.events import BaselineScored, Event, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
@@ -152,6 +152,7 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
         Search(
             task=session.task,
             settings=_settings(session, schedule, checkpoints),
+            space=session.prepared.space,
             study=_study(session, first, records, gap_at_most=gap_at_most),
             schedule=schedule,
             placement=placement,

@@ -147,3 +147,14 @@ def clipped(dimension: Range, wanted: Value | None) -> Value:
         step = dimension.step or 1
         value = _point(dimension, min(round((value - dimension.low) / step), int(dimension.size) - 1))
     return int(value) if dimension.is_integer else float(value)
+
+
+def changeable(space: Space) -> list[str]:
+    """Searched hyperparameters that may change while a trial trains: no weight and no condition depends on them."""
+    knobs = HYPERPARAMETERS["forecast"]
+    parents = {condition.parent for dimension in space.values() for condition in dimension.when}
+    return [
+        name
+        for name, dimension in space.items()
+        if not (isinstance(dimension, Fixed) or dimension.when or knobs[name].shapes_network or name in parents)
+    ]

@@ -1,20 +1,18 @@
-"""Ray Tune's searcher over the run's study: proposes, records, tells."""
+"""Between the study and those who train: hands out trials, records what they report, tells how they ended."""
 
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ray.tune.search import Searcher
 
 from lstm_tune.search.placement import Placement, Slot
 from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.study import Proposal, Study
-from lstm_tune.search.trainable import Report
+from lstm_tune.search.worker import Order, Report
 from lstm_tune.spec.events import Event, TrialEnded, TrialReported, TrialStarted, TrialState, Warned
 
 DEATHS = 3
@@ -46,21 +44,16 @@ class Attempt:
         return self.proposal.trial
 
     @property
-    def config(self) -> dict[str, Any]:
-        """What Tune hands to the trainable, and to the function that says what the trial occupies."""
-        return {
-            "trial": self.number,
-            "hyperparameters": self.proposal.hyperparameters,
-            "threads": self.slot.threads,
-            "request": self.slot.request,
-        }
+    def order(self) -> Order:
+        """What a worker is told."""
+        return Order(self.number, self.proposal.hyperparameters, self.slot)
 
 
-class StudySearcher(Searcher):  # type: ignore[misc]
-    """Hands configurations to Tune and turns its reports into events and tellings.
+class StudySearcher:
+    """Hands trials to those who train and turns their reports into events and tellings.
 
-    A trial whose process dies, or that runs out of memory, goes on in another process; Tune takes that for a new trial,
-    the study and the events do not.
+    A trial whose process dies, or that runs out of memory, goes on in another process: those who train take that for
+    another attempt with another name, the study and the events do not.
 
     What cannot be written down, as on a full disk, ends the search; from then on nothing more is taken in.
 
@@ -91,7 +84,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         forget: Callable[[int], None],
         gap_at_most: float | None = None,
     ) -> None:
-        super().__init__(metric="best_score", mode="min")
         self._study = study
         self._record = record
         self._stop = stop
@@ -108,34 +100,42 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._epochs: dict[int, int] = {}
         self.is_exhausted = False
 
-    def suggest(self, trial_id: str) -> Any:
-        """The configuration of the next trial, None for "ask later", or FINISHED."""
-        if self._stop.reason:
-            return Searcher.FINISHED
-        if len(self._live) >= self._largest_live:
+    def suggest(self, name: str) -> Order | None:
+        """The next trial, under the name of this attempt; None while there is none."""
+        if self._stop.reason or len(self._live) >= self._largest_live:
             return None
         attempt = self._again.popleft() if self._again else self._first_attempt()
-        if attempt is None:  # a trial that runs may yet need another process
-            return None if self._live else Searcher.FINISHED
-        self._live[trial_id] = attempt
-        return attempt.config
+        if attempt is None:
+            return None
+        self._live[name] = attempt
+        return attempt.order
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A running trial reported."""
+    @property
+    def is_finished(self) -> bool:
+        """Whether no trial will come any more; one that runs may yet need another process."""
+        if self._stop.reason:
+            return True
+        return not (self._live or self._again) and (self._budget <= 0 or self.is_exhausted)
+
+    def reported(self, name: str, report: Report) -> None:
+        """A trial goes on."""
         if not self._stop.failure:
             with self._remembered():
-                self._take(self._live[trial_id].proposal, result["report"])
+                self._take(self._live[name].proposal, report)
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """A trial ended by itself, was stopped by the scheduler, or its process died."""
-        attempt = self._live.pop(trial_id, None)
-        if attempt is None or self._stop.failure:
-            return
-        with self._remembered():
-            if error or result is None or "report" not in result:
+    def ended(self, name: str, report: Report) -> None:
+        """A trial ended by itself, or was stopped early, with its last report."""
+        attempt = self._live.pop(name, None)
+        if attempt is not None and not self._stop.failure:
+            with self._remembered():
+                self._ended(attempt, report)
+
+    def died(self, name: str) -> None:
+        """The process of a trial is gone."""
+        attempt = self._live.pop(name, None)
+        if attempt is not None and not self._stop.failure:
+            with self._remembered():
                 self._died(attempt)
-            else:
-                self._ended(attempt, result["report"])
 
     def close(self) -> None:
         """Settles the trials that the end of the search cut off; after an interruption they stay open and run again."""
@@ -143,15 +143,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             for attempt in [*self._live.values(), *self._again]:
                 self._end(attempt.proposal, "pruned", f"cut off: {self._stop.reason or 'the search ended'}")
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the run's events are the truth."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore: a resumed run replays its events."""
-
     @contextmanager
     def _remembered(self) -> Iterator[None]:
-        """Ends the search with what could not be written down, which Tune would take for an error of the trial."""
+        """Ends the search with what could not be written down, which is no error of the trial."""
         try:
             yield
         except Exception as error:
@@ -159,7 +153,6 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             raise
 
     def _ended(self, attempt: Attempt, report: Report) -> None:
-        """A trial's process told that it is over, or the scheduler stopped it."""
         self._take(attempt.proposal, report)
         if report.traceback:
             self._log_failure(attempt.number, report.traceback)

@@ -1,24 +1,20 @@
-"""The search itself: Ray Tune over the study, until a budget, a limit or the user ends it."""
+"""The search itself: trials over the study, until a budget, a limit or the user ends it."""
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ray import tune
-from ray.tune import CheckpointConfig, Stopper
 
-from lstm_tune.search.cluster import environment
 from lstm_tune.search.placement import Placement
+from lstm_tune.search.pool import Pool
 from lstm_tune.search.schedulers import Schedule
 from lstm_tune.search.searcher import StudySearcher
 from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.study import Study
-from lstm_tune.search.trainable import LstmTrainable, TrialSettings
+from lstm_tune.search.worker import TrialSettings
 from lstm_tune.spec.events import Event, SearchEnded
+from lstm_tune.spec.space import Space
 from lstm_tune.tasks.forecast import ForecastTask
 
 
@@ -29,6 +25,7 @@ class Search:
     Attributes:
         task: the question.
         settings: what trials share.
+        space: what is searched.
         study: proposes and is told.
         schedule: stops poor trials.
         placement: what a trial occupies, and how many run at once.
@@ -43,6 +40,7 @@ class Search:
 
     task: ForecastTask
     settings: TrialSettings
+    space: Space
     study: Study
     schedule: Schedule
     placement: Placement
@@ -75,54 +73,19 @@ def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule)
         forget=search.forget,
         gap_at_most=search.gap_at_most,
     )
-    trainable = tune.with_parameters(LstmTrainable, task=search.task, settings=search.settings)
-    pending = {
-        "TUNE_MAX_PENDING_TRIALS_PG": str(search.placement.slots)
-    }  # else workers are started one after the other
-    with stop.listening(), _seeded(search.settings.seed), environment(pending):
-        try:
-            tune.run(
-                tune.with_resources(trainable, lambda config: tune.PlacementGroupFactory([config["request"]])),
-                name="tune",
-                storage_path=search.scratch,
-                num_samples=-1,
-                search_alg=searcher,
-                scheduler=search.schedule.scheduler,
-                stop=_Stopper(stop),
-                reuse_actors=True,
-                checkpoint_config=CheckpointConfig(checkpoint_at_end=False, num_to_keep=None),
-                raise_on_failed_trial=False,
-                verbose=0,
-            )
-        finally:
-            if stop.failure:  # Tune hands on its text, or nothing
-                raise stop.failure
+    with stop.listening():
+        _train(search, searcher, stop)
         searcher.close()
     reason = stop.reason or ("the space is exhausted" if searcher.is_exhausted else "all trials ran")
     record(SearchEnded(reason, stop.interrupted))
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds the global generators, which Ray's schedulers draw from, and puts them back."""
-    states = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+def _train(search: Search, searcher: StudySearcher, stop: StopRule) -> None:
+    task, settings, placement = search.task, search.settings, search.placement
+    if not search.schedule.needs_checkpoints:
+        usual = [slot for slot, _ in placement.kinds]
+        Pool(task, settings, searcher, search.schedule, usual=usual, stop=stop).run()
+        return
+    from lstm_tune.search.population import train_population  # Ray Tune takes a second and a half to import
 
-
-class _Stopper(Stopper):  # type: ignore[misc]
-    """Asks the stop rule after every event of the controller."""
-
-    def __init__(self, stop: StopRule) -> None:
-        self._stop = stop
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self._stop.reason is not None
+    train_population(task, settings, searcher, search.space, slots=placement.slots, scratch=search.scratch, stop=stop)

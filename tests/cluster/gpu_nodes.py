@@ -12,11 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
 
 from search_setup import ends_of, events_of, new_run
 
-from lstm_tune.search import resources, tuning  # imported before ray, whose settings it makes
+from lstm_tune.search import pool, resources  # imported before ray, whose settings it makes
 from lstm_tune.search.choosing import Demand, Measured, Measurements, decide
 from lstm_tune.search.placement import Placement, Slot, live_nodes
 from lstm_tune.search.probe import Workload
-from lstm_tune.search.trainable import LstmTrainable
+from lstm_tune.search.worker import Report, TrialWorker
 
 import ray  # isort: skip
 from ray.cluster_utils import Cluster  # isort: skip
@@ -36,10 +36,10 @@ def note(began: float, **facts: Any) -> None:
         file.write(json.dumps({**line, "began": began, "ended": time.monotonic()}) + "\n")
 
 
-class Noting(LstmTrainable):
+class Noting(TrialWorker):
     """A trial that writes down on which GPU it was and when."""
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Report:
         began = time.monotonic()
         report = super().step()
         note(began, device=str(self._device))
@@ -57,7 +57,7 @@ def run(folder: Path) -> dict[str, Any]:
         initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 2, "resources": {"accelerator_type:T4": 1}}
     )
     ray.init(address=cluster.address, log_to_driver=False)
-    resources.measure_together, tuning.LstmTrainable = measure, Noting
+    resources.measure_together, pool.TrialWorker = measure, Noting
     made = new_run(folder, search={"trials": 6, "scheduler": "none"}, resources={"max_concurrent": None})
     outcome = made.go()
     manifest = json.loads(made.paths.manifest.read_text())["resources"]

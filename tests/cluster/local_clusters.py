@@ -108,7 +108,7 @@ class LocalCluster:
         """Processes that run trials now."""
         leaders = [int(file.read_text()) for file in self.folder.glob("node-*.pid")]
         lines = command_lines()
-        return [pid for pid in descendants(leaders) if "Trainable" in lines.get(pid, "")]
+        return [pid for pid in descendants(leaders) if "TrialWorker" in lines.get(pid, "")]
 
     def _leader(self, number: int) -> int:
         """The process that started a node."""

@@ -64,7 +64,7 @@ def trial_workers() -> list[int]:
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue  # it has ended meanwhile
-    return [pid for pid, name in names.items() if b"LstmTrainable" in name and parents.get(parents[pid]) == os.getpid()]
+    return [pid for pid, name in names.items() if b"TrialWorker" in name and parents.get(parents[pid]) == os.getpid()]
 
 
 LONG = {"training": {"max_epochs": 120, "patience_epochs": 120}, "resources": {"max_concurrent": 1}}

@@ -1,9 +1,9 @@
 import optuna
 import pytest
 
-from lstm_tune.search.proposals import clipped, grid, is_conditional, nearest, suggest
+from lstm_tune.search.proposals import changeable, clipped, grid, is_conditional, nearest, suggest
 from lstm_tune.spec.errors import InputError
-from lstm_tune.spec.space import Choice, Condition, Fixed, Range
+from lstm_tune.spec.space import Choice, Condition, Dimension, Fixed, Range
 
 ABOVE_16 = (Condition("units", "above", 16),)
 
@@ -86,3 +86,14 @@ def test_nearest_keeps_conditions() -> None:
 )
 def test_clipped_stays_on_the_range(dimension: Range, wanted: object, expected: float) -> None:
     assert clipped(dimension, wanted) == pytest.approx(expected)
+
+
+def test_changeable_leaves_weights_conditions_and_their_parents_alone() -> None:
+    space: dict[str, Dimension] = {
+        "units": Range(4, 8),
+        "learning_rate": Range(1e-3, 1e-1, log=True),
+        "weight_decay": Range(0.0, 0.1),
+        "dropout": Range(0.0, 0.5),
+        "ema": Choice((0.0, 0.9), when=(Condition("weight_decay", "above", 0.05),)),
+    }
+    assert changeable(space) == ["learning_rate", "dropout"]

@@ -1,14 +1,9 @@
-import random
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
-from ray.tune.schedulers import TrialScheduler
 
-from lstm_tune.search.schedulers import SCHEDULERS, build_schedule, changeable, explored
+from lstm_tune.search.schedulers import SCHEDULERS, Halving, Median, build_schedule
 from lstm_tune.spec.errors import InputError
 from lstm_tune.spec.experiment import SearchSpec
-from lstm_tune.spec.space import Choice, Condition, Dimension, Fixed, Range
+from lstm_tune.spec.space import Dimension, Fixed, Range
 
 SPACE: dict[str, Dimension] = {"units": Range(4, 8), "learning_rate": Range(1e-3, 1e-1, log=True)}
 
@@ -37,61 +32,55 @@ def test_unknown_scheduler_names_the_nearest() -> None:
         build_schedule("ahsa", max_epochs=9, space=SPACE, seed=0)
 
 
-CONTROLLER = SimpleNamespace(get_live_trials=list)
-
-
-class FakeTrial:
-    """What a scheduler sees of a trial."""
-
-    def __init__(self, units: int) -> None:
-        self.trial_id, self.config = f"trial{units}", {"hyperparameters": {"units": units}}
+def stopped(scheduler: str, scores: dict[int, float]) -> set[int]:
+    """The trials, by their units, that are stopped within 26 epochs with a score that never changes."""
+    made = build_schedule(scheduler, max_epochs=27, space={"units": Range(4, 64)}, seed=0)
+    ended: set[int] = set()
+    for epoch in range(1, 27):
+        for units in [units for units in scores if units not in ended]:
+            if not made.goes_on(units, {"units": units}, epoch, scores[units]):
+                ended.add(units)
+    return ended
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_default_configuration_is_never_stopped_early(scheduler: str) -> None:
-    np.random.seed(0)  # hyperband draws each trial's bracket from it
-    made = build_schedule(scheduler, max_epochs=27, space={"units": Range(4, 64)}, seed=0).scheduler
-    made.set_search_properties("best_score", "min")
-    scores = {FakeTrial(units): 1.0 for units in range(10, 19)} | {FakeTrial(8): 9.0, FakeTrial(32): 9.0}
-    stopped = set()
-    for trial in scores:
-        made.on_trial_add(CONTROLLER, trial)
-    for epoch in range(1, 27):
-        for trial in [trial for trial in scores if trial not in stopped]:
-            report = {"epoch": epoch, "best_score": scores[trial], "training_iteration": epoch}
-            if made.on_trial_result(CONTROLLER, trial, report) == TrialScheduler.STOP:
-                stopped.add(trial)
-    names = {trial.trial_id for trial in stopped}
-    assert "trial8" in names
-    assert "trial32" not in names
+    ended = stopped(scheduler, dict.fromkeys(range(10, 19), 1.0) | {8: 9.0, 32: 9.0})
+    assert 8 in ended
+    assert 32 not in ended
+
+
+def test_no_scheduler_stops_nobody() -> None:
+    assert stopped("none", {8: 9.0, 9: 1.0, 10: 5.0}) == set()
+
+
+def test_halving_lets_the_best_third_of_those_before_go_on() -> None:
+    halving = Halving([[2, 6]])
+    scores = {0: 5.0, 1: 4.0, 2: 4.7, 3: 4.5, 4: 3.0}
+    assert [trial for trial, score in scores.items() if halving.goes_on(trial, 2, score)] == [0, 1, 4]
+    assert halving.goes_on(3, 3, 4.5)  # decided once a rung
+    assert [halving.goes_on(trial, 6, scores[trial]) for trial in (4, 1)] == [True, False]
+
+
+def test_halving_takes_a_late_report_for_the_last_rung_passed() -> None:
+    halving = Halving([[2, 6]])
+    assert halving.goes_on(0, 7, 1.0)
+    assert not halving.goes_on(1, 6, 2.0)
+
+
+def test_hyperband_assigns_most_trials_to_the_bracket_that_stops_first() -> None:
+    made = build_schedule("hyperband", max_epochs=27, space=SPACE, seed=0)
+    first = [trial for trial in range(300) if not made.goes_on(trial, {}, 1, 1.0 + trial)]
+    assert 180 < len(first) < 220  # e² of e² + e + 1, or 66 %
+
+
+def test_median_waits_for_three_others() -> None:
+    rule = Median(first=1)
+    assert [rule.goes_on(trial, 1, score) for trial, score in enumerate((1.0, 2.0, 3.0, 4.0, 2.0))] == [
+        *(True, True, True, False, True)
+    ]
 
 
 def test_population_needs_something_to_change() -> None:
     with pytest.raises(InputError, match=r"the space varies none that can be changed then\. Search learning_rate"):
         build_schedule("pbt", max_epochs=9, space={"units": Range(4, 8), "dropout": Fixed(0.1)}, seed=0)
-
-
-def test_changeable_leaves_weights_conditions_and_their_parents_alone() -> None:
-    space: dict[str, Dimension] = {
-        **SPACE,
-        "weight_decay": Range(0.0, 0.1),
-        "dropout": Range(0.0, 0.5),
-        "ema": Choice((0.0, 0.9), when=(Condition("weight_decay", "above", 0.05),)),
-    }
-    assert changeable(space) == ["learning_rate", "dropout"]
-
-
-@pytest.mark.parametrize(
-    "dimension", [Range(1e-3, 1e-1, log=True), Range(0.0, 0.6, step=0.2), Choice(("mae", "mse")), Range(0.0, 1.0)]
-)
-def test_explored_values_stay_in_the_dimension_and_vary(dimension: Choice | Range) -> None:
-    generator = random.Random(0)
-    values = [explored(dimension, dimension.corners[1], generator) for _ in range(100)]
-    assert len(set(values)) > 1
-    if isinstance(dimension, Choice):
-        assert set(values) <= set(dimension.values)
-    else:
-        assert all(dimension.low <= value <= dimension.high for value in values)
-        assert not dimension.step or all(
-            value / dimension.step == pytest.approx(round(value / 0.2)) for value in values
-        )

@@ -9,7 +9,7 @@ from lstm_tune.search.placement import Placement, Slot
 from lstm_tune.search.searcher import DEATHS, StudySearcher
 from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.study import Proposal
-from lstm_tune.search.trainable import Report
+from lstm_tune.search.worker import Order, Report
 from lstm_tune.spec.events import Event, TrialEnded, TrialReported, TrialStarted, Warned
 from lstm_tune.training.lockstep import EpochResult
 
@@ -71,22 +71,26 @@ def bench(*kinds: tuple[Slot, int], budget: int = 2) -> Bench:
     return Bench(searcher, study, events, forgotten)
 
 
-def report(epoch: int, outcome: Any = None) -> dict[str, Any]:
+def order(found: Order | None) -> Order:
+    assert found is not None, "a trial was expected"
+    return found
+
+
+def report(epoch: int, outcome: Any = None) -> Report:
     results = [EpochResult(n, (1.0 / n, 2.0 / n), (0.5, 0.5)) for n in range(1, epoch + 1)]
     curve = tuple((result.epoch, result.score, result.train_score) for result in results)
     last = results[-1] if results else None
-    return {"report": Report({"units": 8}, epoch, last, last, curve, 1.0, "here", outcome, "", "")}
+    return Report({"units": 8}, epoch, last, last, curve, 1.0, "here", outcome, "", "")
 
 
 def test_trial_whose_process_died_goes_on_in_another_and_is_told_once() -> None:
     one = bench(budget=1)
     one.searcher.suggest("a")
-    one.searcher.on_trial_result("a", report(3))
-    one.searcher.on_trial_complete("a", error=True)
-    config = one.searcher.suggest("b")
-    assert (config["trial"], config["request"]) == (0, SHARE.request)
-    one.searcher.on_trial_result("b", report(2))
-    one.searcher.on_trial_complete("b", report(5, "complete"))
+    one.searcher.reported("a", report(3))
+    one.searcher.died("a")
+    assert order(one.searcher.suggest("b")) == Order(0, {"units": 8}, SHARE)
+    one.searcher.reported("b", report(2))
+    one.searcher.ended("b", report(5, "complete"))
     assert one.study.reported == [(0, 3), (0, 5)]
     assert [(end.trial, end.state, end.epochs) for end in one.study.told] == [(0, "complete", 5)]
     assert sum(isinstance(event, TrialStarted) for event in one.events) == 1
@@ -99,30 +103,33 @@ def test_search_waits_for_running_trials_as_they_may_need_another_process() -> N
     one = bench(budget=1)
     one.searcher.suggest("a")
     assert one.searcher.suggest("b") is None
-    one.searcher.on_trial_complete("a", error=True)
-    assert one.searcher.suggest("c")["trial"] == 0
-    one.searcher.on_trial_complete("c", report(5, "complete"))
-    assert one.searcher.suggest("d") == StudySearcher.FINISHED
+    assert not one.searcher.is_finished
+    one.searcher.died("a")
+    assert order(one.searcher.suggest("c")).trial == 0
+    one.searcher.ended("c", report(5, "complete"))
+    assert one.searcher.suggest("d") is None
+    assert one.searcher.is_finished
 
 
 def test_trial_whose_processes_keep_dying_gets_twice_the_share_and_then_fails() -> None:
     one = bench(budget=1)
     shares = []
     for attempt in range(DEATHS):
-        shares.append(one.searcher.suggest(f"attempt {attempt}")["request"]["GPU"])
-        one.searcher.on_trial_complete(f"attempt {attempt}", error=True)
+        shares.append(order(one.searcher.suggest(f"attempt {attempt}")).slot.gpus)
+        one.searcher.died(f"attempt {attempt}")
     assert shares == [0.25, 0.25, 0.5]
     (end,) = one.study.told
     assert (end.state, end.reason) == ("failed", "its process died 3 times; see logs/driver.log")
-    assert one.searcher.suggest("another") == StudySearcher.FINISHED
+    assert one.searcher.suggest("another") is None
+    assert one.searcher.is_finished
 
 
 def test_trial_out_of_memory_starts_again_with_twice_the_share_once() -> None:
     one = bench(budget=1)
-    assert one.searcher.suggest("a")["request"]["GPU"] == 0.25
-    one.searcher.on_trial_complete("a", report(0, "out of memory"))
-    assert one.searcher.suggest("b")["request"]["GPU"] == 0.5
-    one.searcher.on_trial_complete("b", report(0, "out of memory"))
+    assert order(one.searcher.suggest("a")).slot.gpus == 0.25
+    one.searcher.ended("a", report(0, "out of memory"))
+    assert order(one.searcher.suggest("b")).slot.gpus == 0.5
+    one.searcher.ended("b", report(0, "out of memory"))
     (end,) = one.study.told
     assert (end.state, end.reason.startswith("out of memory with 1 CPUs and 0.5 GPUs")) == ("failed", True)
     assert one.warnings == ["Trial 0 ran out of memory and starts again, with 1 CPUs and 0.5 GPUs."]
@@ -131,23 +138,23 @@ def test_trial_out_of_memory_starts_again_with_twice_the_share_once() -> None:
 def test_trial_out_of_memory_on_a_whole_gpu_has_failed() -> None:
     one = bench((Slot(1, 1), 1), budget=1)
     one.searcher.suggest("a")
-    one.searcher.on_trial_complete("a", report(0, "out of memory"))
+    one.searcher.ended("a", report(0, "out of memory"))
     assert [end.state for end in one.study.told] == ["failed"]
 
 
 def test_trials_go_where_most_room_is_left() -> None:
     small, large = Slot(1, 0.5, "T4"), Slot(1, 0.25, "A100")
     one = bench((small, 2), (large, 4), budget=6)
-    kinds = [one.searcher.suggest(str(number))["request"] for number in range(6)]
-    assert kinds.count(large.request) == 4
-    assert kinds.count(small.request) == 2
-    assert kinds[:2] == [large.request] * 2
+    kinds = [order(one.searcher.suggest(str(number))).slot for number in range(6)]
+    assert kinds.count(large) == 4
+    assert kinds.count(small) == 2
+    assert kinds[:2] == [large] * 2
 
 
 def test_trials_that_wait_for_another_process_are_settled_at_the_end() -> None:
     one = bench(budget=2)
     one.searcher.suggest("a")
     one.searcher.suggest("b")
-    one.searcher.on_trial_complete("a", error=True)
+    one.searcher.died("a")
     one.searcher.close()
     assert sorted((end.trial, end.state) for end in one.study.told) == [(0, "pruned"), (1, "pruned")]

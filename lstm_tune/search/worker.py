@@ -1,30 +1,29 @@
-"""A trial inside a Ray worker: trains folds in lockstep and reports now and then."""
+"""A process that trains one trial after another: folds in lockstep, with a report now and then."""
 
 import gc
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
-from ray import tune
 from torch import Tensor
 
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.search.checkpoints import Checkpoint, CheckpointStore, DamagedError
 from lstm_tune.search.cluster import own_device
+from lstm_tune.search.placement import Slot
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.training.fold import Portions
 from lstm_tune.training.lockstep import EpochResult, Lockstep
 
 REPORT_INTERVAL_S = 1.0
-"""A trial reports at rungs and about this often; a reported result costs the controller about 4 ms."""
+"""A trial reports at rungs and about this often."""
 
 MEMORY_WORDS = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """How torch's plain `RuntimeError` says that memory ran out."""
@@ -53,6 +52,21 @@ class TrialSettings:
     rungs: frozenset[int]
     checkpoints: CheckpointStore | None
     checkpoint_interval_s: float
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial for a worker.
+
+    Attributes:
+        trial: its number.
+        hyperparameters: the active ones.
+        slot: what it occupies.
+    """
+
+    trial: int
+    hyperparameters: dict[str, Any]
+    slot: Slot
 
 
 Ending = Literal["complete", "failed", "out of memory"]
@@ -92,14 +106,14 @@ class Report:
     warning: str = ""
 
 
-POPULATION_FILE = "state"
-"""The one file of a checkpoint that Ray Tune keeps, which population based training copies."""
-
-
-class LstmTrainable(tune.Trainable):  # type: ignore[misc]
+class TrialWorker:
     """Runs one trial after another in the same process, so that Python, torch and the data are loaded once.
 
-    Errors do not leave it: they are reported, and the worker takes the next trial.
+    Errors of a trial do not leave it: they are reported, and the worker takes the next one.
+
+    Args:
+        task: the question, with its data.
+        settings: what trials share.
     """
 
     _trial: int
@@ -112,24 +126,29 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
     _kept_at_s: float
     _warning: str
 
-    def setup(self, config: dict[str, Any], task: Task, settings: TrialSettings) -> None:
-        """Begins the first trial; `task` and `settings` come from the object store."""
+    def __init__(self, task: Task, settings: TrialSettings) -> None:
         self._task = task
         self._settings = settings
         self._device = own_device()
         self._node = ray.util.get_node_ip_address()
-        self._begin(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begins another trial in the same process, which gives back the memory of the one before."""
         self._lockstep = None
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._begin(new_config)
-        return True
 
-    def step(self) -> dict[str, Any]:
+    def begin(self, order: Order) -> None:
+        """Takes another trial, after giving back the memory of the one before."""
+        self._lockstep = None
+        if self._device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+        torch.set_num_threads(order.slot.threads)
+        self._trial = order.trial
+        self._hyperparameters = order.hyperparameters
+        self._last = None
+        self._curve = []
+        self._told = 0
+        self._seconds = self._kept_at_s = 0.0
+        self._warning = ""
+
+    def step(self) -> Report:
         """Trains until the next rung, the end of the trial, or for about a second."""
         started = time.monotonic()
         try:
@@ -150,31 +169,23 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
             ending: Ending = "out of memory" if is_memory_error(error) else "failed"
             return self._report(ending, f"{type(error).__name__}: {error}", traceback.format_exc())
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Writes the state of all folds, without pickle, for another member of a population."""
-        self._lockstep = self._lockstep or self._resumed_lockstep()
-        (Path(checkpoint_dir) / POPULATION_FILE).write_bytes(self._checkpoint().to_bytes())
+    def checkpoint(self) -> Checkpoint:
+        """The state of all folds as it is now."""
+        lockstep = self._lockstep = self._lockstep or self._resumed_lockstep()
+        curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 3)
+        facts = {"hyperparameters": self._hyperparameters, "seconds": self._seconds}
+        tensors: dict[str, Tensor] = {**lockstep.state(), "curve": curve}
+        return Checkpoint(tensors, facts)
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Goes on from a state, perhaps another trial's; its network has the shape of this configuration."""
+    def go_on_from(self, content: bytes) -> None:
+        """Goes on from a checkpoint's bytes, perhaps another trial's; its network has the shape of this one's."""
         try:
-            found = Checkpoint.from_bytes((Path(checkpoint_dir) / POPULATION_FILE).read_bytes())
+            found = Checkpoint.from_bytes(content)
         except DamagedError as error:
             self._warning = f"{error}; it goes on from the start"
         else:
             self._lockstep = self._new_lockstep()
             self._load(self._lockstep, found)
-
-    def _begin(self, config: dict[str, Any]) -> None:
-        torch.set_num_threads(config["threads"])
-        self._trial = config["trial"]
-        self._hyperparameters = config["hyperparameters"]
-        self._lockstep = None
-        self._last = None
-        self._curve = []
-        self._told = 0
-        self._seconds = self._kept_at_s = 0.0
-        self._warning = ""
 
     def _new_lockstep(self) -> Lockstep:
         settings = self._settings
@@ -217,23 +228,16 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
             return
         self._kept_at_s = self._seconds
         try:
-            store.keep(self._trial, self._checkpoint())
+            store.keep(self._trial, self.checkpoint())
         except OSError as error:
             self._warning = f"its checkpoint could not be written: {error}"
-
-    def _checkpoint(self) -> Checkpoint:
-        assert self._lockstep is not None, "a trial without a state has nothing to keep"
-        curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 3)
-        facts = {"hyperparameters": self._hyperparameters, "seconds": self._seconds}
-        tensors: dict[str, Tensor] = {**self._lockstep.state(), "curve": curve}
-        return Checkpoint(tensors, facts)
 
     def _ending(self, lockstep: Lockstep) -> str:
         if lockstep.epoch >= self._settings.max_epochs:
             return "all epochs trained"
         return f"no better fold mean for {self._settings.patience_epochs} epochs"
 
-    def _report(self, outcome: Ending | None = None, reason: str = "", trace: str = "") -> dict[str, Any]:
+    def _report(self, outcome: Ending | None = None, reason: str = "", trace: str = "") -> Report:
         best = self._lockstep.best if self._lockstep else None
         epoch = self._lockstep.epoch if self._lockstep else 0
         report = Report(
@@ -251,8 +255,7 @@ class LstmTrainable(tune.Trainable):  # type: ignore[misc]
             self._warning,
         )
         self._told, self._warning = len(self._curve), ""
-        score = best.score if best else float("inf")
-        return {"epoch": epoch, "best_score": score, "report": report, "done": outcome is not None}
+        return report
 
 
 def is_memory_error(error: Exception) -> bool:

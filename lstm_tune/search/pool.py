@@ -1,0 +1,196 @@
+"""Ray actors that train, and one loop between them, the searcher and the scheduler.
+
+Ray Tune's controller would cost 20 ms a trial and more, growing with their number, and seconds before the first; this
+loop costs about one. Tune still serves the scheduler that pauses and copies trials (`population.py`).
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import ray
+
+from lstm_tune.search.placement import Slot
+from lstm_tune.search.schedulers import Schedule
+from lstm_tune.search.searcher import StudySearcher
+from lstm_tune.search.stopping import StopRule
+from lstm_tune.search.worker import Order, Report, TrialSettings, TrialWorker
+from lstm_tune.spec.errors import ClusterError
+from lstm_tune.tasks.forecast import ForecastTask
+
+LOOK_S = 0.5
+"""Between two looks at the clock and at the user's wish to stop, while no worker reports."""
+
+FAILED_STARTS = 3
+"""Workers in a row that do not come up before the search is given up; one whose node is lost may be among them."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A trial that needs a worker, under the searcher's name for it."""
+
+    name: str
+    order: Order
+
+
+@dataclass(eq=False)
+class _Process:
+    """A worker as the driving process sees it.
+
+    Attributes:
+        slot: what it occupies.
+        actor: the handle of its `TrialWorker`.
+        attempt: what it trains; None while it starts or waits.
+        is_up: whether it has started.
+    """
+
+    slot: Slot
+    actor: Any
+    attempt: _Attempt | None = None
+    is_up: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could take a trial."""
+        return self.is_up and self.attempt is None
+
+
+class Pool:
+    """Trains trials in as many workers as they need at once, until there is none left or `stop` has a reason.
+
+    A worker is started when a trial waits for one of its slot, and takes one trial after the other. Where a trial needs
+    a slot of another size, because memory ran out, workers end as they become idle until there is room for it.
+
+    Args:
+        task: the question; workers share one copy.
+        settings: what trials share.
+        searcher: hands out trials, and is told.
+        schedule: stops poor trials; one that needs no checkpoints.
+        usual: the slots that trials have at first.
+        stop: limits and interruption.
+    """
+
+    def __init__(
+        self,
+        task: ForecastTask,
+        settings: TrialSettings,
+        searcher: StudySearcher,
+        schedule: Schedule,
+        *,
+        usual: Iterable[Slot],
+        stop: StopRule,
+    ) -> None:
+        self._shared = ray.put(task), ray.put(settings)
+        self._searcher = searcher
+        self._schedule = schedule
+        self._usual = frozenset(usual)
+        self._stop = stop
+        self._names = map(str, count())
+        self._waiting: deque[_Attempt] = deque()
+        self._calls: dict[Any, _Process] = {}
+        self._processes: list[_Process] = []
+        self._failed_starts = 0
+
+    def run(self) -> None:
+        """Trains.
+
+        Raises:
+            ClusterError: no worker can be started.
+        """
+        try:
+            while not self._stop.reason:
+                self._take_orders()
+                self._assign()
+                self._start()
+                if not self._calls:
+                    return
+                answered, _ = ray.wait(list(self._calls), timeout=LOOK_S)
+                for call in answered:
+                    self._answered(self._calls.pop(call), call)
+        finally:
+            for process in list(self._processes):
+                self._end(process)
+
+    def _take_orders(self) -> None:
+        """Takes trials from the searcher, which knows how many may be under way."""
+        name = next(self._names)
+        while order := self._searcher.suggest(name):
+            self._waiting.append(_Attempt(name, order))
+            name = next(self._names)
+
+    def _assign(self) -> None:
+        """Gives trials that wait to idle workers of their slot; while room is made for another size, ends those."""
+        unusual = {attempt.order.slot for attempt in self._waiting} - self._usual
+        for process in [process for process in self._processes if process.is_idle]:
+            attempt = next((one for one in self._waiting if one.order.slot == process.slot), None)
+            if attempt is not None and unusual <= {process.slot}:
+                self._waiting.remove(attempt)
+                process.attempt = attempt
+                process.actor.begin.remote(attempt.order)
+                self._call(process)
+            elif unusual or process.slot not in self._usual:
+                self._end(process)
+
+    def _start(self) -> None:
+        """Starts a worker for each trial that waits and has none coming; unusual sizes come first."""
+        missing = [attempt.order.slot for attempt in self._waiting]
+        unusual = [slot for slot in missing if slot not in self._usual]
+        for process in self._processes:
+            if not process.is_up and process.slot in missing:
+                missing.remove(process.slot)
+        for slot in missing:
+            if not unusual or slot in unusual:
+                process = _Process(slot, ray.remote(**slot.options)(TrialWorker).remote(*self._shared))
+                self._processes.append(process)
+                self._calls[process.actor.__ray_ready__.remote()] = process
+
+    def _call(self, process: _Process) -> None:
+        self._calls[process.actor.step.remote()] = process
+
+    def _answered(self, process: _Process, call: Any) -> None:
+        try:
+            answer = ray.get(call)
+        except ray.exceptions.RayError as error:
+            self._lost(process, error)
+            return
+        if process.attempt is None:
+            process.is_up, self._failed_starts = True, 0
+        else:
+            self._reported(process, process.attempt, answer)
+
+    def _reported(self, process: _Process, attempt: _Attempt, report: Report) -> None:
+        """Goes on with a trial, or is done with it: the searcher hears of its last report once."""
+        if report.outcome is None and self._goes_on(attempt.order.trial, report):
+            self._searcher.reported(attempt.name, report)
+            self._call(process)
+        else:
+            process.attempt = None
+            self._searcher.ended(attempt.name, report)
+
+    def _goes_on(self, trial: int, report: Report) -> bool:
+        return report.best is None or self._schedule.goes_on(
+            trial, report.hyperparameters, report.epoch, report.best.score
+        )
+
+    def _lost(self, process: _Process, error: Exception) -> None:
+        """A worker's process or node is gone; its trial goes on in another, as the searcher wants."""
+        self._end(process)
+        if process.attempt is not None:
+            self._searcher.died(process.attempt.name)
+            return
+        self._failed_starts += 1
+        if self._failed_starts >= FAILED_STARTS:
+            raise ClusterError(f"no worker can be started: {_last_line(error)}")
+
+    def _end(self, process: _Process) -> None:
+        self._processes.remove(process)
+        with suppress(ray.exceptions.RayError):
+            ray.kill(process.actor)
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

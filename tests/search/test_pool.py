@@ -1,0 +1,132 @@
+"""The loop between workers and the search, with workers that train nothing."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import ray
+
+from lstm_tune.search import pool
+from lstm_tune.search.placement import Slot
+from lstm_tune.search.schedulers import build_schedule
+from lstm_tune.search.stopping import StopRule
+from lstm_tune.search.worker import Order, Report
+from lstm_tune.spec.errors import ClusterError
+from lstm_tune.spec.space import Range
+from lstm_tune.training.lockstep import EpochResult
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+SMALL, LARGE = Slot(0.5, 0), Slot(1, 0)
+DIES, BREAKS, SLEEPS = 100, 101, 102
+"""Trials that end their process, that raise, that take their time."""
+
+
+class IdleWorker:
+    """Reports three epochs of a trial; the score is its number."""
+
+    def __init__(self, task: Any, settings: Any) -> None:
+        if task == "broken":
+            raise RuntimeError("this worker does not come up")
+
+    def begin(self, order: Order) -> None:
+        self._order, self._epoch = order, 0
+
+    def step(self) -> Report:
+        if self._order.trial == DIES:
+            ray.actor.exit_actor()
+        if self._order.trial == BREAKS:
+            raise ValueError("a worker never raises")
+        if self._order.trial == SLEEPS:
+            time.sleep(60)
+        self._epoch += 1
+        score = float(self._order.trial)
+        last = EpochResult(self._epoch, (score,), (score,))
+        done = "complete" if self._epoch == 3 else None
+        return Report(self._order.hyperparameters, self._epoch, last, last, (), 0.0, "here", done)
+
+
+@dataclass
+class Orders:
+    """Hands out trials in order and remembers what is said of them, by number; may stop after the first one's end."""
+
+    waiting: list[Order]
+    live_at_most: int = 2
+    is_impatient: bool = False
+    stop: StopRule = field(default_factory=lambda: StopRule(time_limit_s=60, stop_when_stale=None))
+    live: dict[str, Order] = field(default_factory=dict)
+    told: list[tuple[int, int]] = field(default_factory=list)
+    ends: list[tuple[int, int]] = field(default_factory=list)
+    deaths: list[int] = field(default_factory=list)
+
+    def suggest(self, name: str) -> Order | None:
+        if not self.waiting or len(self.live) == self.live_at_most:
+            return None
+        self.live[name] = self.waiting.pop(0)
+        return self.live[name]
+
+    def reported(self, name: str, report: Report) -> None:
+        self.told.append((self.live[name].trial, report.epoch))
+
+    def ended(self, name: str, report: Report) -> None:
+        self.ends.append((self.live.pop(name).trial, report.epoch))
+        self.stop.interrupted = self.is_impatient
+
+    def died(self, name: str) -> None:
+        self.deaths.append(self.live.pop(name).trial)
+
+
+def orders(*trials: int, slot: Slot = SMALL) -> list[Order]:
+    return [Order(trial, {"units": trial}, slot) for trial in trials]
+
+
+def trained(found: Orders, *, scheduler: str = "none", task: Any = None) -> Orders:
+    schedule = build_schedule(scheduler, max_epochs=4, space={"units": Range(1, 1000)}, seed=0)
+    pool.Pool(task, None, found, schedule, usual=[SMALL], stop=found.stop).run()  # type: ignore[arg-type]
+    return found
+
+
+@pytest.fixture(autouse=True)
+def idle_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(pool, "TrialWorker", IdleWorker)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def test_every_trial_is_trained_to_its_end_and_told_in_order() -> None:
+    found = trained(Orders(orders(1, 2, 3, 4, 5)))
+    assert sorted(found.ends) == [(trial, 3) for trial in range(1, 6)]
+    assert sorted(found.told) == [(trial, epoch) for trial in range(1, 6) for epoch in (1, 2)]
+
+
+def test_scheduler_stops_trials_with_their_last_report_told_once() -> None:
+    found = trained(Orders(orders(1, 2, 3), live_at_most=1), scheduler="asha")
+    assert found.ends == [(1, 3), (2, 1), (3, 1)]
+    assert found.told == [(1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("trial", [DIES, BREAKS])
+def test_process_that_ends_or_breaks_is_replaced(trial: int) -> None:
+    found = trained(Orders(orders(1, trial, 2, 3)))
+    assert found.deaths == [trial]
+    assert sorted(found.ends) == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_room_is_made_for_a_larger_slot_and_given_back() -> None:
+    cores = int(ray.cluster_resources()["CPU"])
+    whole = Slot(cores, 0)  # fits only when all other workers are gone
+    found = trained(Orders(orders(1, 2) + orders(3, slot=whole) + orders(4, 5, 6)))
+    assert sorted(trial for trial, _ in found.ends) == [1, 2, 3, 4, 5, 6]
+
+
+def test_workers_that_never_come_up_end_the_search_with_their_reason() -> None:
+    with pytest.raises(ClusterError, match=r"no worker can be started: .*this worker does not come up"):
+        trained(Orders(orders(1)), task="broken")
+
+
+def test_wish_to_stop_leaves_trials_that_are_under_way() -> None:
+    found = trained(Orders(orders(1, SLEEPS), is_impatient=True))
+    assert [order.trial for order in found.live.values()] == [SLEEPS]
