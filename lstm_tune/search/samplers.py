@@ -36,6 +36,9 @@ SAMPLERS: dict[str, Callable[[int, bool], BaseSampler]] = {
 }
 """Name to (seed, whether the space has conditions) -> sampler."""
 
+FORGETFUL = frozenset({"tpe", "gp"})
+"""Samplers that fit a model anew for each proposal and keep no state in trials, so that trials may be forgotten."""
+
 
 def build_sampler(name: str, *, seed: int, conditional: bool) -> BaseSampler:
     """A sampler.

@@ -1,24 +1,19 @@
-"""The Optuna study of a run: proposes configurations, none twice, and is told the truth about what became of them."""
+"""The study of a run: proposes configurations, none twice, and is told the truth about what became of them."""
 
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
 
-from lstm_tune.search.proposals import distribution, grid, is_conditional, is_enumerable, nearest, searched, suggest
-from lstm_tune.search.samplers import build_sampler
+from lstm_tune.search.journal import Journal, described
+from lstm_tune.search.model import Model
+from lstm_tune.search.proposals import grid, is_enumerable, nearest, searched, suggest
 from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.events import TrialEnded
 from lstm_tune.spec.hyperparameters import Hyperparameters, Value
-from lstm_tune.spec.space import Choice, Range, Space
+from lstm_tune.spec.space import Space
 
 REJECTIONS = 200
 """Proposals in a row that may be known or infeasible before an endless space counts as exhausted."""
@@ -27,7 +22,6 @@ PATIENCE = 10
 """Known proposals in a row before what a small space has left is tried in order."""
 
 Key = tuple[tuple[str, Value], ...]
-STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 @dataclass(frozen=True)
@@ -76,21 +70,20 @@ class Study:
         first: Iterable[dict[str, Value]] = (),
     ) -> None:
         self._space = space
-        self._waiting = 0
-        self._left: dict[Key, dict[str, Value]] | None = None
         self._searched = searched(space)
         self._count_parameters = count_parameters
         self._parameters_at_most = parameters_at_most
         self._gap_at_most = gap_at_most
-        self._live: dict[int, optuna.Trial] = {}
+        records = dict(sorted((records or {}).items()))
+        self._model = Model(space, sampler, seed=seed + len(records))
+        self._journal = Journal(journal, name, space)
         self._known: dict[Key, int] = {}
-        records = records or {}
-        self._study = _new_study(
-            journal, name, build_sampler(sampler, seed=seed + len(records), conditional=is_conditional(space))
-        )
-        for number in range(max(records, default=-1) + 1):
+        self._again: deque[TrialRecord] = deque()
+        self._next = max(records, default=-1) + 1
+        for number in range(self._next):
             self._add(records.get(number))
         self._is_grid = sampler == "grid"
+        self._left: dict[Key, dict[str, Value]] | None = None
         if self._is_grid or is_enumerable(space):
             every = {self._key(point): point for point in grid(space)}
             self._left = {key: point for key, point in every.items() if key not in self._known}
@@ -98,17 +91,19 @@ class Study:
 
     def propose(self) -> Proposal | None:
         """The next configuration that was not tried and may be tried; None when there seems to be none left."""
+        if self._again:
+            record = self._again.popleft()
+            trial = self._model.ask(self._drawn(record.hyperparameters))
+            return self._proposal(record.trial, trial, suggest(trial, self._space))
         for rejections in range(REJECTIONS + len(self._queue) + len(self._left or ())):
-            self._enqueue_next(rejections)
-            if not self._waiting and self._left is not None and not self._left:
+            wanted = self._wanted(rejections)
+            if wanted is None and self._left is not None and not self._left:
                 return None
-            trial = self._ask()
+            trial = self._model.ask(wanted)
             hyperparameters = suggest(trial, self._space)
-            if self._is_rejected(trial, hyperparameters):
-                continue
-            self._known[self._key(hyperparameters)] = trial.number
-            self._live[trial.number] = trial
-            return Proposal(trial.number, hyperparameters, self._count_parameters(hyperparameters))
+            if not self._is_rejected(trial, hyperparameters):
+                self._next += 1
+                return self._proposal(self._next - 1, trial, hyperparameters)
         return None
 
     def count_parameters(self, hyperparameters: Hyperparameters) -> int:
@@ -117,41 +112,40 @@ class Study:
 
     def report(self, trial: int, epoch: int, score: float) -> None:
         """An intermediate value of a running trial."""
-        self._live[trial].report(score, epoch)
+        self._model.report(trial, epoch, score)
+        self._journal.report(trial, epoch, score)
 
     def tell(self, end: TrialEnded) -> None:
         """How a running trial ended: complete with its best fold mean, pruned with its reports, or failed."""
-        trial = self._live.pop(end.trial)
-        for name, value in _facts(end).items():
-            trial.set_user_attr(name, value)
-        for name, excess in self._excesses(end).items():
-            trial.set_constraint(name, excess)
-        self._study.tell(trial, end.score if end.state == "complete" else None, STATES[end.state])
+        excesses = self._excesses(end)
+        self._model.tell(end, excesses)
+        self._journal.tell(end, excesses)
 
-    def _enqueue_next(self, rejections: int) -> None:
-        """Puts a wanted configuration before the sampler's own: of the queue, or one that a small space has left."""
-        if self._waiting:
-            return
+    def _proposal(self, number: int, trial: optuna.Trial, hyperparameters: dict[str, Value]) -> Proposal:
+        self._known[self._key(hyperparameters)] = number
+        if self._left is not None:
+            self._left.pop(self._key(hyperparameters), None)
+        self._model.begin(number, trial)
+        self._journal.begin(number, self._drawn(hyperparameters))
+        return Proposal(number, hyperparameters, self._count_parameters(hyperparameters))
+
+    def _drawn(self, hyperparameters: Hyperparameters) -> dict[str, Value]:
+        """The part that a sampler draws."""
+        return {name: hyperparameters[name] for name in self._searched if name in hyperparameters}
+
+    def _wanted(self, rejections: int) -> dict[str, Value] | None:
+        """What comes before the sampler's own proposals: the queue, then what a small space has left."""
         while self._queue:
             wanted = self._queue.popleft()
             if self._key(wanted) not in self._known:
-                self._enqueue(wanted)
-                return
+                return self._drawn(wanted)
         if self._left and (self._is_grid or rejections >= PATIENCE):
-            self._enqueue(next(iter(self._left.values())))
+            return self._drawn(next(iter(self._left.values())))
+        return None
 
-    def _enqueue(self, wanted: Mapping[str, Value]) -> None:
-        self._study.enqueue_trial({name: wanted[name] for name in self._searched if name in wanted})
-        self._waiting += 1
-
-    def _ask(self) -> optuna.Trial:
-        """The next enqueued configuration, else the sampler's."""
-        self._waiting = max(0, self._waiting - 1)
-        return self._study.ask()
-
-    def _key(self, hyperparameters: Mapping[str, Value]) -> Key:
+    def _key(self, hyperparameters: Hyperparameters) -> Key:
         """What makes two configurations the same: the searched part, as fixed values follow from it, without noise."""
-        present = ((name, hyperparameters[name]) for name in self._searched if name in hyperparameters)
+        present = self._drawn(hyperparameters).items()
         return tuple((name, float(f"{value:.12g}") if isinstance(value, float) else value) for name, value in present)
 
     def _excesses(self, end: TrialEnded) -> dict[str, float]:
@@ -163,63 +157,28 @@ class Study:
     def _is_rejected(self, trial: optuna.Trial, hyperparameters: dict[str, Value]) -> bool:
         """Settles a proposal that must not run: a known one like its twin, a too large one as infeasible."""
         key = self._key(hyperparameters)
-        twin = self._known.get(key)
-        if self._left is not None:
-            self._left.pop(key, None)
-        if twin not in (None, trial.number):
-            frozen = self._study.get_trials(deepcopy=False)[twin]
-            is_complete = frozen.state == TrialState.COMPLETE
-            trial.set_user_attr("duplicate_of", twin)
-            self._study.tell(
-                trial, frozen.value if is_complete else None, frozen.state if is_complete else TrialState.FAIL
-            )
+        if key in self._known:
+            self._model.settle_twin(trial, self._known[key])
             return True
         limit = self._parameters_at_most
         if limit is None or (excess := self._count_parameters(hyperparameters) - limit) <= 0:
             return False
-        trial.set_constraint("parameters", excess)
-        self._study.tell(trial, state=TrialState.PRUNED)
+        if self._left is not None:
+            self._left.pop(key, None)
+        self._model.settle_infeasible(trial, {"parameters": excess})
         return True
 
     def _add(self, record: TrialRecord | None) -> None:
-        """Gives the next number to an earlier trial; a number nobody ran stays as failed."""
+        """Gives the next number to an earlier trial: an ended one, one that begins again, or a number nobody ran."""
         if record is None:
-            self._study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+            self._journal.skip()
             return
-        drawn = {name: record.hyperparameters[name] for name in self._searched if name in record.hyperparameters}
+        drawn = self._drawn(record.hyperparameters)
         self._known[self._key(record.hyperparameters)] = record.trial
         if record.end is None:
-            self._enqueue(drawn)
+            self._again.append(record)
+            self._journal.begin(record.trial, drawn)
             return
-        dimensions = {name: self._space[name] for name in drawn}
-        trial = optuna.trial.create_trial(
-            state=STATES[record.end.state],
-            value=record.end.score if record.end.state == "complete" else None,
-            params=drawn,
-            distributions={
-                name: distribution(entry) for name, entry in dimensions.items() if isinstance(entry, Choice | Range)
-            },
-            intermediate_values=record.reports,
-            user_attrs=_facts(record.end),
-        )
-        for name, excess in self._excesses(record.end).items():
-            trial.set_constraint(name, excess)
-        self._study.add_trial(trial)
-
-
-def _new_study(journal: Path, name: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-    journal.unlink(missing_ok=True)
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # a killed process leaves it, and Optuna waits
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-    return optuna.create_study(
-        study_name=name, storage=storage, sampler=sampler, direction="minimize", pruner=optuna.pruners.NopPruner()
-    )
-
-
-def _facts(end: TrialEnded) -> dict[str, Any]:
-    """What the study keeps about a trial beside its value."""
-    names = ("standard_error", "train_score", "gap", "best_epoch", "parameters", "hyperparameters")
-    return {name: getattr(end, name) for name in names}
+        trial = described(record.end, drawn, self._space, record.reports, self._excesses(record.end))
+        self._model.add(record.trial, trial)
+        self._journal.add(trial)
