@@ -140,7 +140,8 @@ class ForecastProblem:
         if network.highway is None or not len(examples) or self._units is None:
             return
         window, truth, scale = self._left_to_learn(network, examples)
-        network.highway.fit(window, truth, scale / self._units[examples.series].unsqueeze(1))
+        season = self._design.season if network.is_seasonal else 1
+        network.highway.fit(window, truth, scale / self._units[examples.series].unsqueeze(1), season=season)
 
     def _left_to_learn(self, network: Forecaster, examples: Examples) -> tuple[Tensor, Tensor, Tensor]:
         batch = self._gather(examples).batch(torch.arange(len(examples)))

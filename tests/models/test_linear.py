@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from lstm_tune.models.linear import Highway, solve_ridge
+from lstm_tune.models.linear import Highway, simple_forecasts, solve_ridge
 
 NAN = float("nan")
 
@@ -71,3 +71,40 @@ def test_penalty_grows_where_there_is_only_noise() -> None:
     )
     least_squares = np.linalg.lstsq(np.c_[noise[:40].reshape(20, 2), np.ones(20)], noise[40:], rcond=None)[0]
     assert solved.norm() < 0.5 * np.linalg.norm(least_squares[:2])
+
+
+def test_simple_forecasts_are_the_season_its_mean_and_the_last_value() -> None:
+    window = torch.tensor([1.0, 3.0, 6.0, 12.0]).double()  # two seasons of two steps, their means 2 and 9
+    naive, mean, last = window @ simple_forecasts(4, 3, season=2)
+    seasonal = torch.tensor([6.0, 12.0, 6.0]).double()
+    assert naive.tolist() == [0, 0, 0]
+    assert torch.allclose(seasonal + mean, torch.tensor([7.0, 11.0, 7.0]).double())  # 9 and half of (-1 - 3), (1 + 3)
+    assert torch.allclose(seasonal + last, torch.tensor([12.0, 12.0, 12.0]).double())
+
+
+def test_a_season_longer_than_the_window_leaves_the_seasonal_naive_forecast() -> None:
+    assert not simple_forecasts(4, 3, season=5).any()
+    assert simple_forecasts(4, 3, season=5).shape == (1, 4, 3)
+
+
+def test_fit_is_pulled_to_the_mean_of_the_simple_forecasts() -> None:
+    random = torch.Generator().manual_seed(0)
+    wanted = simple_forecasts(4, 2, season=2).mean(dim=0).float()
+    window = torch.randn(20, 4, 1, generator=random)
+    truth = torch.einsum("ewy,wh->ehy", window, wanted) + 3 * torch.randn(20, 2, 1, generator=random)
+    distances = []
+    for season in (1, 2):
+        highway = Highway(4, 2)
+        highway.fit(window, truth, torch.ones(20, 1, 1), season=season)
+        distances.append((highway.get_buffer("weight").T - wanted).norm())
+    assert distances[1] < 0.7 * distances[0]
+
+
+def test_old_steps_weigh_less_where_the_data_says_little() -> None:
+    random = torch.Generator().manual_seed(0)
+    window = torch.randn(60, 12, 1, generator=random)
+    truth = window.sum(dim=1, keepdim=True) + 6 * torch.randn(60, 1, 1, generator=random)  # every step counts the same
+    highway = Highway(12, 1)
+    highway.fit(window, truth, torch.ones(60, 1, 1))
+    weight = highway.get_buffer("weight")[0].abs()
+    assert weight[:6].mean() < 0.7 * weight[6:].mean()
