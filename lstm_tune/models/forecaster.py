@@ -16,6 +16,7 @@ from lstm_tune.models.features import FeatureEncoder, FeatureStatistics
 from lstm_tune.models.linear import Highway
 from lstm_tune.models.lstm import Dropout, StackedLstm
 from lstm_tune.models.normalization import NORMALIZERS, last_observed
+from lstm_tune.models.seasonality import PROFILE_SEASONS, seasonal_profile
 from lstm_tune.spec.hyperparameters import Value
 
 
@@ -80,7 +81,7 @@ class Scaled:
 
     Attributes:
         forecast: [B, h, Y] or, with quantiles, [B, h, Y, Q].
-        location: [B, 1, Y].
+        location: [B, h, Y].
         scale: [B, 1, Y].
     """
 
@@ -90,8 +91,10 @@ class Scaled:
 
 
 def context_steps(hyperparameters: Mapping[str, Value], *, season: int) -> int:
-    """Steps of history a forecaster reads: its window, or a season where that is longer and used."""
+    """Steps of history a forecaster reads: its window, or a season or several where they are longer and used."""
     window = int(hyperparameters["window"])
+    if hyperparameters["seasonal_adjustment"] and season > 1:
+        return max(window, PROFILE_SEASONS * season)
     return max(window, season) if hyperparameters["seasonal_residual"] else window
 
 
@@ -116,6 +119,7 @@ class Forecaster(nn.Module):
         self.context = context_steps(value, season=design.season)
         self.is_log = bool(value["log_transform"])
         self.is_seasonal = bool(value["seasonal_residual"])
+        self.is_adjusted = bool(value["seasonal_adjustment"]) and design.season > 1
         self.normalization = str(value["normalization"])
         self.input_noise = float(value["input_noise"])
         self.outputs = max(len(design.quantiles), 1)
@@ -228,11 +232,24 @@ class Forecaster(nn.Module):
         return torch.where(is_known, location, mean), torch.where(is_known, scale, deviation)
 
     def _normalized(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Normalised history and where it was observed, both [B, C, Y]; location and scale, both [B, 1, Y]."""
+        """Normalised history and where it was observed, both [B, C, Y]; location [B, h, Y] and scale [B, 1, Y]."""
         observed = ~target.isnan()
         values = torch.where(observed, self._transformed(target), torch.zeros_like(target))
+        profile = self._profile(values, observed)
+        values = torch.where(observed, values - self._repeated(profile, -self.context, 0), values)
         location, scale = self._location_and_scale(values[:, -self.window :], observed[:, -self.window :])
-        return torch.where(observed, (values - location) / scale, torch.zeros_like(values)), observed, location, scale
+        series = torch.where(observed, (values - location) / scale, torch.zeros_like(values))
+        return series, observed, location + self._repeated(profile, 0, self.design.horizon), scale
+
+    def _profile(self, values: Tensor, observed: Tensor) -> Tensor:
+        """What each step of the season usually adds [B, m, Y], or one row of zeros where that is not taken out."""
+        if not self.is_adjusted:
+            return values.new_zeros(1, 1, self.design.targets)
+        return seasonal_profile(values, observed, self.design.season)
+
+    def _repeated(self, profile: Tensor, first: int, end: int) -> Tensor:
+        """The profile of the steps from `first` to `end`, counted from the first forecast step; [B, T, Y]."""
+        return profile[:, [step % profile.shape[1] for step in range(first, end)]]
 
     def _seasonal(self, series: Tensor, observed: Tensor) -> Tensor:
         """The seasonal naive forecast that the network's is added to, zeros where it is not used; [B, h, Y]."""

@@ -35,6 +35,8 @@ def default_space(*, rows: int, longest: int, horizon: int, season: int, positiv
         "normalization": Choice(("last", "mean")),
         "seasonal_residual": Choice((True, False)),
     }
+    if season > 1:
+        space["seasonal_adjustment"] = Choice((True, False))
     if positive:
         space["log_transform"] = Choice((True, False))
     return space

@@ -93,6 +93,12 @@ _FORECAST: dict[str, Hyperparameter] = {
     "seasonal_residual": Hyperparameter(
         "flag", True, "predict the difference from the seasonal naive forecast", shapes_network=True
     ),
+    "seasonal_adjustment": Hyperparameter(
+        "flag",
+        True,
+        "take the usual season of the history out of it and add it to the forecast",
+        shapes_network=True,
+    ),
     "loss": Hyperparameter(
         "name", "mae", "training loss of point forecasts: mae, huber or mse", names=("mae", "huber", "mse")
     ),

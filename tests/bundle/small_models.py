@@ -31,7 +31,9 @@ def small_bundle(
     """An untrained model with a window of four steps unless hyperparameters are changed, with random weights."""
     torch.manual_seed(seed)
     roles: dict[str, tuple[Feature, ...]] = {role: tuple(found) for role, found in (features or {}).items()}
-    hyperparameters: dict[str, Value] = completed({"units": 4, "window": 4, **changes}, task="forecast")
+    hyperparameters: dict[str, Value] = completed(
+        {"units": 4, "window": 4, "seasonal_adjustment": False, **changes}, task="forecast"
+    )
     targets = len(columns.targets)
     encoders = {role: _statistics(roles.get(role, ())) for role in ("past", "known", "static")}
     statistics = ForecastStatistics(torch.zeros(targets), torch.ones(targets), torch.ones(targets), **encoders)

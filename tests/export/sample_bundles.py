@@ -98,7 +98,7 @@ def mixed() -> Bundle:
     configurations: list[dict[str, Value]] = [
         {"units": 4, "window": 5, "normalization": "robust"},
         {"units": 6, "window": 9, "normalization": "none", "log_transform": True, "seasonal_residual": False},
-        {"units": 5, "depth": 2, "window": 3, "normalization": "mean", "highway": False},
+        {"units": 5, "depth": 2, "window": 3, "normalization": "mean", "highway": False, "seasonal_adjustment": False},
     ]
     singles = [bundle_of(design, one, known=[SALE], seed=seed) for seed, one in enumerate(configurations)]
     network = Ensemble([single.network.members[0] for single in singles], (0.5, 0.3, 0.2))

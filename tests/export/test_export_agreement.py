@@ -64,8 +64,8 @@ def test_random_inputs_resemble_the_training_rows() -> None:
     inputs = random_inputs(bundle, size=50, generator=torch.Generator().manual_seed(0))
     assert inputs["target"].nanmean().log().item() == pytest.approx(5.0, abs=0.7)
     assert set(inputs["static"][:, 0].tolist()) == {-1.0, 0.0, 1.0}
-    assert inputs["known"].shape == (50, 11, 2)
-    assert not inputs["known"][:, 7:].isnan().any()
+    assert inputs["known"].shape == (50, 4 * 3 + 4, 2)  # four seasons of three steps, and the horizon
+    assert not inputs["known"][:, 12:].isnan().any()
     assert inputs["past"][:, :, 0].nanmean().item() == pytest.approx(2.0, abs=0.5)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from lstm_tune.models.features import FeatureStatistics
 from lstm_tune.models.forecaster import Design, Ensemble, Forecaster, ForecastStatistics, context_steps
 from lstm_tune.models.linear import Highway
+from lstm_tune.models.seasonality import PROFILE_SEASONS
 from lstm_tune.spec.hyperparameters import completed
 
 NAN = float("nan")
@@ -22,7 +23,7 @@ def statistics(targets: int = 1, known: tuple[int, ...] = (), past: tuple[int, .
 def forecaster(design: Design | None = None, fitted: ForecastStatistics | None = None, **chosen: Any) -> Forecaster:
     """A small forecaster in evaluation mode whose highway and head are random."""
     torch.manual_seed(0)
-    values = completed({"units": 6, "window": 8, **chosen}, task="forecast")
+    values = completed({"units": 6, "window": 8, "seasonal_adjustment": False, **chosen}, task="forecast")
     network = Forecaster(design or Design(horizon=5, season=4, targets=1), fitted or statistics(), values)
     nn.init.normal_(network.head.weight, std=0.1)
     if network.step_head is not None:
@@ -124,7 +125,8 @@ def test_quantiles_surround_the_median_by_hand() -> None:
 
 
 def test_network_starts_at_the_seasonal_naive() -> None:
-    network, history = Forecaster(Design(5, 4, 1), statistics(), completed({"window": 8}, task="forecast")), histories()
+    values = completed({"seasonal_adjustment": False, "window": 8}, task="forecast")
+    network, history = Forecaster(Design(5, 4, 1), statistics(), values), histories()
     expected = history[:, [4, 5, 6, 7, 4]]
     assert torch.allclose(forecast(network.eval(), history), expected, rtol=1e-5)
 
@@ -163,10 +165,41 @@ def test_seasonal_residual_repeats_the_last_value_where_the_season_is_missing(no
 
 
 def test_context_reaches_back_a_season_only_where_it_is_used() -> None:
-    values = {"window": 8, "seasonal_residual": True}
+    values = {"window": 8, "seasonal_residual": True, "seasonal_adjustment": False}
     assert context_steps(values, season=12) == 12
     assert context_steps(values, season=4) == 8
     assert context_steps({**values, "seasonal_residual": False}, season=12) == 8
+
+
+def test_context_holds_the_seasons_of_a_profile_where_it_is_used() -> None:
+    values = {"window": 8, "seasonal_residual": False, "seasonal_adjustment": True}
+    assert context_steps(values, season=12) == PROFILE_SEASONS * 12
+    assert context_steps({**values, "window": 60}, season=12) == 60
+    assert context_steps(values, season=1) == 8
+
+
+@pytest.mark.parametrize("normalization", ["mean", "last", "robust"])
+@pytest.mark.parametrize("is_log", [False, True])
+def test_adjusted_network_without_a_head_repeats_level_and_season(normalization: str, is_log: bool) -> None:
+    values = {"seasonal_adjustment": True, "seasonal_residual": False, "window": 4, "log_transform": is_log}
+    network = forecaster(Design(horizon=6, season=4, targets=1), normalization=normalization, **values)
+    silence_heads(network)
+    season = torch.tensor([3.0, -1.0, 0.5, -2.5]).repeat(4) / (100 if is_log else 1)
+    history = (3 + season).exp() if is_log else 30 + season
+    expected = history[[0, 1, 2, 3, 0, 1]]
+    assert torch.allclose(forecast(network, history.reshape(1, 16, 1)).flatten(), expected, rtol=1e-4)
+
+
+def test_adjusted_forecast_moves_with_the_level_and_the_unit_of_the_target() -> None:
+    network, history = forecaster(seasonal_adjustment=True), histories(steps=16)
+    assert torch.allclose(forecast(network, history * 10 + 5), forecast(network, history) * 10 + 5, rtol=1e-4)
+
+
+def test_adjusted_quantiles_do_not_cross() -> None:
+    design = Design(horizon=5, season=4, targets=2, quantiles=(0.1, 0.5, 0.9))
+    found = forecast(forecaster(design, statistics(2), seasonal_adjustment=True), histories(steps=16, targets=2))
+    assert found.shape == (3, 5, 2, 3)
+    assert bool((found.diff(dim=-1) >= 0).all())
 
 
 def test_known_covariate_acts_on_its_own_forecast_step_and_not_on_others() -> None:

@@ -23,6 +23,11 @@ def test_units_grow_with_the_effective_windows(rows: int, most: int) -> None:
     assert "log_transform" not in space
 
 
+def test_seasonal_adjustment_is_searched_where_there_is_a_season() -> None:
+    spaces = [default_space(rows=100, longest=50, horizon=4, season=m, positive=True) for m in (1, 4)]
+    assert ["seasonal_adjustment" in space for space in spaces] == [False, True]
+
+
 def test_windows_are_one_to_three_seasons() -> None:
     assert default_windows(longest=96, horizon=6, season=12) == (12, 24, 36)
     assert default_windows(longest=60, horizon=6, season=12) == (12, 24)

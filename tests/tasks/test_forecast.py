@@ -80,7 +80,9 @@ def gradients(problem: ForecastProblem, values: Hyperparameters, numbers: Tensor
 
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize("fold", [0, 1])
-@pytest.mark.parametrize("options", [{}, {"normalization": "none", "log_transform": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"normalization": "none", "log_transform": True}, {"seasonal_adjustment": True}]
+)
 def test_rows_that_judge_leave_no_trace_in_what_is_fitted_or_trained(
     panel_of: PanelMaker, missing: str, fold: int, options: dict[str, Any]
 ) -> None:
@@ -123,8 +125,9 @@ def test_validation_targets_are_the_same_for_every_window(panel_of: PanelMaker, 
         assert torch.equal(futures[0].nan_to_num(-1), futures[1].nan_to_num(-1))
 
 
-def test_no_future_value_reaches_a_forecast(panel_of: PanelMaker) -> None:
-    panel, values = rich_panel(panel_of), chosen()
+@pytest.mark.parametrize("options", [{}, {"seasonal_adjustment": True}])
+def test_no_future_value_reaches_a_forecast(panel_of: PanelMaker, options: dict[str, Any]) -> None:
+    panel, values = rich_panel(panel_of), chosen(**options)
     task = task_of(panel)
     changed = replace(with_other_judging_rows(panel, task.split, 1), known=panel.known)
     forecasts = []
@@ -143,7 +146,7 @@ def test_missing_targets_do_not_reach_the_gradient(panel_of: PanelMaker, loss: s
 
 
 def test_loss_is_the_mean_error_of_the_observed_targets_in_units_of_the_series(panel_of: PanelMaker) -> None:
-    values = chosen(window=4, normalization="last", highway=False, seasonal_residual=True)
+    values = chosen(window=4, normalization="last", highway=False, seasonal_adjustment=False)
     problem = task_of(panel_of([1, 2, 3, 4] * 12)).problems(values)[0]
     network = seeded_network(problem, values)
     nn.init.zeros_(network.head.weight)
@@ -152,7 +155,7 @@ def test_loss_is_the_mean_error_of_the_observed_targets_in_units_of_the_series(p
 
 
 def test_an_error_counts_the_same_after_a_quiet_and_after_a_lively_window(panel_of: PanelMaker) -> None:
-    values = chosen(window=4, normalization="last", highway=False, seasonal_residual=True)
+    values = chosen(window=4, normalization="last", highway=False, seasonal_adjustment=False)
     problem = task_of(panel_of([1, 2, 3, 4] * 10 + [10, 20, 30, 40] * 10), block=3).problems(values)[0]
     network = seeded_network(problem, values)
     nn.init.zeros_(network.head.weight)
@@ -163,7 +166,7 @@ def test_an_error_counts_the_same_after_a_quiet_and_after_a_lively_window(panel_
 
 def test_median_of_a_quantile_loss_weighs_as_much_as_the_absolute_error(panel_of: PanelMaker) -> None:
     task = task_of(panel_of([1, 2, 3, 4] * 12))
-    values = chosen(window=4, highway=False)
+    values = chosen(window=4, highway=False, seasonal_adjustment=False)
     problem = replace(task, design=replace(task.design, quantiles=(0.5,))).problems(values)[0]
     network = seeded_network(problem, values)
     nn.init.zeros_(network.head.weight)
