@@ -36,7 +36,7 @@ def input_shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
 
 
 def random_inputs(bundle: Bundle, *, size: int, generator: torch.Generator) -> Inputs:
-    """Values such as the training rows held: complete, left-padded, with holes, one step only, nothing, and again.
+    """Values such as training rows held: complete, left-padded, with holes and a zero, one step, nothing, and again.
 
     Args:
         bundle: what the values are for; its buffers give location and scale, its features the categories.
@@ -58,6 +58,7 @@ def random_inputs(bundle: Bundle, *, size: int, generator: torch.Generator) -> I
         "static": (preprocessing.static, first.static),
     }
     inputs = {"target": target.exp() if first.is_log else target}
+    inputs["target"][2::5, steps // 2] = 0  # which has no logarithm
     for name, shape in list(shapes.items())[1:]:
         inputs[name] = _covariates(*covariates[name], (size, *shape), generator)
     hidden = _hidden_steps(size, steps, generator)

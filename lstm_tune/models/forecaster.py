@@ -46,7 +46,8 @@ class ForecastStatistics:
     Attributes:
         mean: [Y] of the target, after the log where it is used.
         scale: [Y] standard deviation likewise, above zero.
-        smallest: [Y] smallest positive training value; the logarithm is taken of nothing below half of it.
+        smallest: [Y] smallest positive training value; the logarithm is taken of nothing below half of it, and of half
+            of it where a history shows nothing positive.
         past: of the past covariates.
         known: of the known covariates.
         static: of the static covariates.
@@ -83,11 +84,13 @@ class Scaled:
         forecast: [B, h, Y] or, with quantiles, [B, h, Y, Q].
         location: [B, h, Y].
         scale: [B, 1, Y].
+        floor: [B, 1, Y] what the logarithm is taken of where a value is not positive; unused without a logarithm.
     """
 
     forecast: Tensor
     location: Tensor
     scale: Tensor
+    floor: Tensor
 
 
 def context_steps(hyperparameters: Mapping[str, Value], *, season: int) -> int:
@@ -192,8 +195,8 @@ class Forecaster(nn.Module):
             base = base + self.highway(window)
         base = base.unsqueeze(-1)
         if not self.design.quantiles:
-            return Scaled((raw + base).squeeze(-1), location, scale)
-        return Scaled(base + self._ordered(raw), location, scale)
+            return Scaled((raw + base).squeeze(-1), location, scale, self._floor(target))
+        return Scaled(base + self._ordered(raw), location, scale, self._floor(target))
 
     def left_to_learn(self, target: Tensor, future: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What a linear highway is fitted to.
@@ -207,19 +210,33 @@ class Forecaster(nn.Module):
             the size [B, 1, Y] of such a unit.
         """
         series, observed, location, scale = self._normalized(target)
-        rest = (self._transformed(future) - location) / scale - self._seasonal(series, observed)
+        truth = self._transformed(future, self._floor(target))
+        rest = (truth - location) / scale - self._seasonal(series, observed)
         return series[:, -self.window :], rest, scale
 
     def scaled_target(self, target: Tensor, scaled: Scaled) -> Tensor:
         """The truth [B, h, Y] in the normalised units of a forecast; NaN stays NaN."""
-        return (self._transformed(target) - scaled.location) / scaled.scale
+        return (self._transformed(target, scaled.floor) - scaled.location) / scaled.scale
 
     @property
     def _is_noisy(self) -> bool:
         return self.training and self.input_noise > 0
 
-    def _transformed(self, target: Tensor) -> Tensor:
-        return torch.maximum(target, 0.5 * self.get_buffer("smallest")).log() if self.is_log else target
+    def _transformed(self, target: Tensor, floor: Tensor) -> Tensor:
+        """The target [B, T, Y] or its logarithm, of `floor` where it is not positive; NaN stays NaN."""
+        if not self.is_log:
+            return target
+        positive = torch.where(target <= 0, floor, target)
+        return torch.maximum(positive, 0.5 * self.get_buffer("smallest")).log()
+
+    def _floor(self, history: Tensor) -> Tensor:
+        """Half the smallest positive value of each history [B, C, Y], or of the training rows; [B, 1, Y].
+
+        A zero among thousands would lie too far below them if it counted as the smallest value of another series.
+        """
+        positive = torch.where(history > 0, history, torch.full_like(history, torch.inf))
+        smallest = positive.amin(dim=1, keepdim=True)
+        return 0.5 * torch.where(smallest.isinf(), self.get_buffer("smallest"), smallest)
 
     def _location_and_scale(self, window: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         """The window's own, or the training rows' where it shows nothing; both [B, 1, Y]."""
@@ -234,7 +251,8 @@ class Forecaster(nn.Module):
     def _normalized(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Normalised history and where it was observed, both [B, C, Y]; location [B, h, Y] and scale [B, 1, Y]."""
         observed = ~target.isnan()
-        values = torch.where(observed, self._transformed(target), torch.zeros_like(target))
+        transformed = self._transformed(target, self._floor(target))
+        values = torch.where(observed, transformed, torch.zeros_like(target))
         profile = self._profile(values, observed)
         values = torch.where(observed, values - self._repeated(profile, -self.context, 0), values)
         location, scale = self._location_and_scale(values[:, -self.window :], observed[:, -self.window :])

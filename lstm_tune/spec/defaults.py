@@ -19,7 +19,7 @@ def default_space(*, rows: int, longest: int, horizon: int, season: int, positiv
         longest: training steps of a long series in the first fold.
         horizon: steps of a forecast.
         season: steps in a season, 1 for none.
-        positive: whether the target is above zero everywhere.
+        positive: whether the target is above zero (almost) everywhere, so that its logarithm may be modelled.
     """
     windows = default_windows(longest=longest, horizon=horizon, season=season)
     effective = effective_windows(rows=rows, window=windows[0], horizon=horizon)

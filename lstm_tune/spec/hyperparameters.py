@@ -85,7 +85,7 @@ _FORECAST: dict[str, Hyperparameter] = {
         shapes_network=True,
     ),
     "log_transform": Hyperparameter(
-        "flag", False, "model the logarithm of the target (positive targets only)", shapes_network=True
+        "flag", False, "model the logarithm of the target (99 % of it above zero)", shapes_network=True
     ),
     "highway": Hyperparameter(
         "flag", True, "a linear path from the window to the horizon beside the LSTM", shapes_network=True

@@ -8,7 +8,7 @@ import numpy as np
 from lstm_tune.data.building import build_panel
 from lstm_tune.data.folds import Split, auto_block, split_panel
 from lstm_tune.data.leaks import Leak, find_leaks
-from lstm_tune.data.panel import Columns, Panel
+from lstm_tune.data.panel import Columns, Floats, Panel
 from lstm_tune.data.reading import read_frame
 from lstm_tune.data.scaling import training_rows
 from lstm_tune.data.seasons import infer_season
@@ -26,6 +26,10 @@ LONG_SERIES = 0.9
 """Which series of a panel says how long windows may be, as a share of those that are shorter: a short series' window is
 padded, and the longer ones are those that a window can learn from. On the folds of M3 yearly, half of whose series have
 7 steps or fewer to train on at first, windows of 4, 6, 8 and 12 steps gave a MASE of 3.72, 3.61, 3.51 and 3.66."""
+
+POSITIVE_SHARE = 0.99
+"""Share of a target's values above zero from which its logarithm may be modelled. Of tourism quarterly 24 of the 39,128
+development values are zero, in 12 of 427 series, and the logarithm lowers its MASE by 4 %."""
 
 PARAMETERS_PER_ROW = 200
 """Free parameters a row beyond which `validate` warns; twice what the derived spaces reach on the smallest data."""
@@ -81,16 +85,16 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
     space = experiment.dimensions
     sequences = prepare(panel, missing=missing)
     _check_leaks(experiment, find_leaks(sequences, split.test, horizon=experiment.task.horizon, season=season))
-    positive = bool(np.nanmin(sequences.target[training_rows(sequences, split.test)]) > 0)
+    positive_share = _positive_share(sequences.target[training_rows(sequences, split.test)])
     if space is None:
         space = default_space(
             rows=int(development.sum()),
             longest=int(np.quantile(split.folds[0].train_ends[split.folds[0].train_ends > 0], LONG_SERIES)),
             horizon=experiment.task.horizon,
             season=season,
-            positive=positive,
+            positive=positive_share >= POSITIVE_SHARE,
         )
-    _check_space(space, split=split, positive=positive)
+    _check_space(space, split=split, positive_share=positive_share)
     largest = int(_corners(space, "window")[1])
     design = Design(
         horizon=experiment.task.horizon,
@@ -107,6 +111,12 @@ def assemble(experiment: Experiment, *, folder: Path) -> Prepared:
     if experiment.space is not None:
         warnings += _size_warnings(task, space, rows=int(development.sum()))
     return Prepared(panel, task, space, tuple(warnings))
+
+
+def _positive_share(target: Floats) -> float:
+    """The share of observed values above zero in [R, Y], of the target that has the fewest."""
+    observed = ~np.isnan(target)
+    return float(((target > 0).sum(axis=0) / observed.sum(axis=0).clip(min=1)).min())
 
 
 def _is_padded(split: Split, window: int) -> bool:
@@ -138,7 +148,7 @@ def corner(space: dict[str, Dimension], *, largest: bool) -> dict[str, Value]:
     return values
 
 
-def _check_space(space: dict[str, Dimension], *, split: Split, positive: bool) -> None:
+def _check_space(space: dict[str, Dimension], *, split: Split, positive_share: float) -> None:
     faults: list[Fault] = []
     longest = int(split.folds[0].train_ends.max())
     smallest_window = int(_corners(space, "window")[0])
@@ -148,8 +158,11 @@ def _check_space(space: dict[str, Dimension], *, split: Split, positive: bool) -
             f" the smallest is {smallest_window}. Shorten the windows, or lower validation.folds"
         )
         faults.append(Fault("space.window", problem))
-    if not positive and True in _values_of(space, "log_transform"):
-        problem = "is true for some trials, but the target is not above zero everywhere. Leave log_transform out"
+    if positive_share < POSITIVE_SHARE and True in _values_of(space, "log_transform"):
+        problem = (
+            f"is true for some trials, so {POSITIVE_SHARE:.0%} of the target's values must be above zero, but"
+            f" {1 - positive_share:.1%} are not. Leave log_transform out"
+        )
         faults.append(Fault("space.log_transform", problem))
     if faults:
         raise InputError(faults)

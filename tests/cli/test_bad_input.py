@@ -133,7 +133,7 @@ DATA: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "logarithm of a negative target": (
         rows(row6="2000-06-01,-4"),
         {"space__log_transform": True},
-        r"space\.log_transform: .*not above zero everywhere\. Leave log_transform out",
+        r"space\.log_transform: .*must be above zero, but \d\.\d% are not\. Leave log_transform out",
     ),
 }
 

@@ -86,6 +86,23 @@ def test_logarithm_makes_forecasts_move_with_the_unit() -> None:
     assert torch.allclose(forecast(network, history * 8), forecast(network, history) * 8, rtol=1e-4)
 
 
+@pytest.mark.parametrize("value", [0.0, -5.0])
+def test_logarithm_counts_what_is_not_positive_as_half_the_smallest_value_of_its_history(value: float) -> None:
+    network, history = forecaster(normalization="last", log_transform=True), histories()
+    expected = history.clone()
+    expected[:, 3] = expected[:, 4:].amin(dim=1) / 2
+    expected[:, :3] = expected[:, 4:5]
+    history[:, :3], history[:, 3] = expected[:, :3], value
+    assert torch.allclose(forecast(network, history), forecast(network, expected), rtol=1e-5)
+    assert torch.allclose(forecast(network, history * 8), forecast(network, history) * 8, rtol=1e-4)
+
+
+def test_logarithm_of_a_history_without_a_positive_value_is_that_of_the_training_rows() -> None:
+    network = forecaster(normalization="last", seasonal_residual=False, log_transform=True)
+    silence_heads(network)
+    assert torch.allclose(forecast(network, torch.zeros(1, 8, 1)), torch.ones(1, 5, 1))  # half of 2
+
+
 @pytest.mark.parametrize("normalization", ["none", "mean", "last", "robust"])
 @pytest.mark.parametrize("observed", [0, 1, 3])
 def test_padded_window_gives_a_finite_forecast(normalization: str, observed: int) -> None:
