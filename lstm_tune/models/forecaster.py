@@ -77,17 +77,23 @@ class ForecastStatistics:
 
 
 @dataclass(frozen=True)
-class Scaled:
-    """A forecast in normalised units and the way back to the user's.
+class View:
+    """Some examples as the trained part of a network sees them: nothing here depends on a weight.
 
     Attributes:
-        forecast: [B, h, Y] or, with quantiles, [B, h, Y, Q].
-        location: [B, h, Y].
-        scale: [B, 1, Y].
+        features: [B, W, F] what the LSTM reads; the normalised targets come first.
+        static: [B, M'] encoded static covariates.
+        ahead: [B, h, K'] encoded known covariates of the forecast steps.
+        base: [B, h, Y] the seasonal naive forecast, zeros where it is not used.
+        location: [B, h, Y] of the normalised units.
+        scale: [B, 1, Y] likewise.
         floor: [B, 1, Y] what the logarithm is taken of where a value is not positive; unused without a logarithm.
     """
 
-    forecast: Tensor
+    features: Tensor
+    static: Tensor
+    ahead: Tensor
+    base: Tensor
     location: Tensor
     scale: Tensor
     floor: Tensor
@@ -164,39 +170,55 @@ class Forecaster(nn.Module):
         Returns:
             [B, h, Y], or [B, h, Y, Q] with quantiles, which never cross.
         """
-        scaled = self.scaled(target, past, known, static)
-        location, scale = scaled.location, scaled.scale
-        if self.design.quantiles:
-            location, scale = location.unsqueeze(-1), scale.unsqueeze(-1)
-        forecast = scaled.forecast * scale + location
-        return forecast.exp() if self.is_log else forecast
+        return self.forecast(self.view(target, past, known, static))
 
-    def scaled(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> Scaled:
-        """Forecasts in normalised units; arguments as in `forward`."""
+    def view(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> View:
+        """What the trained part sees of a batch; arguments as in `forward`."""
         series, observed, location, scale = self._normalized(target)
         window = series[:, -self.window :]
         steps = known.shape[1] - self.design.horizon
         known_features, static_features = self.known(known), self.static(static)
-        parts = [window + self.input_noise * torch.randn_like(window) if self._is_noisy else window]
+        parts = [window]
         if self.design.indicator:
             parts.append(observed[:, -self.window :].to(window.dtype))
         parts.append(self.past(past[:, -self.window :]))
         parts.append(known_features[:, steps - self.window : steps])
         parts.append(static_features.unsqueeze(1).expand(-1, self.window, -1))
-        states = self.lstm(self.input_dropout(torch.cat(parts, dim=-1)))
-        summary = self.output_dropout(torch.cat([self.lstm.summary(states), static_features], dim=-1))
+        return View(
+            features=torch.cat(parts, dim=-1),
+            static=static_features,
+            ahead=known_features[:, steps:],
+            base=self._seasonal(series, observed).expand(target.shape[0], -1, -1),
+            location=location,
+            scale=scale,
+            floor=self._floor(target),
+        )
+
+    def forecast(self, view: View) -> Tensor:
+        """Forecasts in the user's units; result as `forward`."""
+        location, scale = view.location, view.scale
+        if self.design.quantiles:
+            location, scale = location.unsqueeze(-1), scale.unsqueeze(-1)
+        forecast = self.scaled(view) * scale + location
+        return forecast.exp() if self.is_log else forecast
+
+    def scaled(self, view: View) -> Tensor:
+        """Forecasts in normalised units; [B, h, Y] or, with quantiles, [B, h, Y, Q]."""
+        window = view.features[..., : self.design.targets]
+        features = self._noisy(window, view.features) if self.training and self.input_noise else view.features
+        summary = self.lstm.summary(self.lstm(self.input_dropout(features)))
+        if view.static.shape[1]:
+            summary = torch.cat([summary, view.static], dim=-1)
+        summary = self.output_dropout(summary)
         raw = self.head(summary).unflatten(1, (self.design.horizon, -1))  # [B, h, Y·Q]
         if self.step_head is not None:
             repeated = summary.unsqueeze(1).expand(-1, self.design.horizon, -1)
-            raw = raw + self.step_head(torch.cat([repeated, known_features[:, steps:]], dim=-1))
-        raw = raw.unflatten(2, (self.design.targets, self.outputs))  # [B, h, Y, Q]
-        base = self._seasonal(series, observed)
-        if self.highway is not None:
-            base = base + self.highway(window)
-        base = base.unsqueeze(-1)
+            raw = raw + self.step_head(torch.cat([repeated, view.ahead], dim=-1))
+        base: Tensor = view.base if self.highway is None else view.base + self.highway(window)
         if not self.design.quantiles:
-            return Scaled((raw + base).squeeze(-1), location, scale, self._floor(target))
-        return Scaled(base + self._ordered(raw), location, scale, self._floor(target))
+            return torch.add(base, raw)
+        raw = raw.unflatten(2, (self.design.targets, self.outputs))  # [B, h, Y, Q]
+        return base.unsqueeze(-1) + self._ordered(raw)
 
     def left_to_learn(self, target: Tensor, future: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What a linear highway is fitted to.
@@ -214,13 +236,14 @@ class Forecaster(nn.Module):
         rest = (truth - location) / scale - self._seasonal(series, observed)
         return series[:, -self.window :], rest, scale
 
-    def scaled_target(self, target: Tensor, scaled: Scaled) -> Tensor:
-        """The truth [B, h, Y] in the normalised units of a forecast; NaN stays NaN."""
-        return (self._transformed(target, scaled.floor) - scaled.location) / scaled.scale
+    def scaled_target(self, target: Tensor, view: View) -> Tensor:
+        """The truth [B, h, Y] in the normalised units of a view; NaN stays NaN."""
+        return (self._transformed(target, view.floor) - view.location) / view.scale
 
-    @property
-    def _is_noisy(self) -> bool:
-        return self.training and self.input_noise > 0
+    def _noisy(self, window: Tensor, features: Tensor) -> Tensor:
+        """The features with Gaussian noise on the targets."""
+        noise = self.input_noise * torch.randn_like(window)
+        return torch.cat([window + noise, features[..., window.shape[-1] :]], dim=-1)
 
     def _transformed(self, target: Tensor, floor: Tensor) -> Tensor:
         """The target [B, T, Y] or its logarithm, of `floor` where it is not positive; NaN stays NaN."""

@@ -105,8 +105,8 @@ class Pool:
                 self._take_orders()
                 self._assign()
                 self._start()
-                if not self._calls:
-                    return
+                if not self._waiting and all(process.attempt is None for process in self._processes):
+                    return  # a worker that is still coming up has nothing to do any more
                 answered, _ = ray.wait(list(self._calls), timeout=LOOK_S)
                 for call in answered:
                     self._answered(self._calls.pop(call), call)

@@ -3,7 +3,8 @@
 Shape letters: B batch, C context steps, E examples, h horizon, Y targets.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -21,10 +22,10 @@ from lstm_tune.data.sequences import (
     validation_examples,
 )
 from lstm_tune.models.features import FeatureStatistics
-from lstm_tune.models.forecaster import Design, Forecaster, ForecastStatistics, context_steps, count_parameters
+from lstm_tune.models.forecaster import Design, Forecaster, ForecastStatistics, View, context_steps, count_parameters
 from lstm_tune.models.problem import Part, Tally
 from lstm_tune.spec.hyperparameters import Hyperparameters
-from lstm_tune.tasks.losses import POINT_LOSSES, masked_mean, pinball
+from lstm_tune.tasks.losses import POINT_LOSSES, pinball
 from lstm_tune.tasks.metrics import FORECAST_METRICS, Judged, Metric, ratio
 from lstm_tune.tasks.ridge import complete_examples, series_scale
 
@@ -34,8 +35,50 @@ EVALUATION_BATCH = 4096
 TRAINING_SAMPLE = 512
 """Training forecasts that the generalisation gap is measured on."""
 
+READY_BYTES = 64 * 2**20
+"""Training examples of a fold are kept ready for a step up to this size. What a network sees of an example does not
+change while it trains, and preparing it takes as long as the step of a small network."""
+
+FLOAT_BYTES = 4
+
 UNIT_SAMPLE = 20_000
 """Training forecasts that the usual unit of each series is measured on, spread over all series."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Training examples, ready for a step.
+
+    Attributes:
+        view: what the network sees.
+        truth: [B, h, Y] in normalised units, zero where missing.
+        weight: [B, h, Y] what an error counts, zero where the truth is missing.
+    """
+
+    view: View
+    truth: Tensor
+    weight: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """How many errors count, at least 1."""
+        return (self.weight != 0).sum().clamp(min=1)
+
+    @classmethod
+    def joined(cls, parts: Sequence["_Rows"]) -> "_Rows":
+        """All examples of the parts, in order."""
+        return _mapped(lambda *tensors: torch.cat(tensors), *parts)
+
+    def cut(self, chosen: Tensor) -> "_Rows":
+        """Some of the examples."""
+        return _mapped(lambda tensor: tensor[chosen], self)
+
+
+def _mapped(function: Callable[..., Tensor], *rows: _Rows) -> _Rows:
+    """Rows made of the tensors of others, each by the function."""
+    views = [row.view for row in rows]
+    view = View(*(function(*(getattr(view, field.name) for view in views)) for field in fields(View)))
+    return _Rows(view, function(*(row.truth for row in rows)), function(*(row.weight for row in rows)))
 
 
 class ForecastProblem:
@@ -59,10 +102,11 @@ class ForecastProblem:
         self._context = context_steps(hyperparameters, season=design.season)
         self._loss = POINT_LOSSES[str(hyperparameters["loss"])]
         self._levels = torch.tensor(design.quantiles or (0.5,))
-        window = int(hyperparameters["window"])
-        self._training = training_examples(sequences, fold, window=window)
+        self._window = int(hyperparameters["window"])
+        self._training = training_examples(sequences, fold, window=self._window)
         self._series = torch.from_numpy(self._training.series)
         self._units: Tensor | None = None
+        self._rows: _Rows | None = None
         self._judged = {
             "validation": validation_examples(sequences, fold, horizon=design.horizon),
             "training": self._training.latest(TRAINING_SAMPLE),
@@ -80,6 +124,7 @@ class ForecastProblem:
         is_log = bool(hyperparameters["log_transform"])
         statistics = fit_forecast_statistics(self._sequences, self._fold, is_log=is_log)
         network = Forecaster(self._design, statistics, hyperparameters)
+        self._rows = None
         self._units = self._measure_units(network)
         self._fit_highway(network)
         return network
@@ -92,18 +137,40 @@ class ForecastProblem:
         1.1 to 3.0 %; on 22 single series it made no difference.
         """
         assert isinstance(network, Forecaster)
+        rows = self._training_rows(network, chosen)
+        forecast = network.scaled(rows.view)
+        if not self._design.quantiles:
+            return (self._loss(forecast, rows.truth) * rows.weight).sum() / rows.count
+        losses = pinball(forecast, rows.truth, self._levels.to(forecast.device)) * rows.weight.unsqueeze(-1)
+        return losses.sum() / (rows.count * len(self._levels)) * 2
+
+    def _training_rows(self, network: Forecaster, chosen: Tensor) -> "_Rows":
+        """Training examples ready for a step: cut from all of them where these are few enough to be kept ready."""
+        if self._rows is None and self._is_small:
+            chunks = torch.split(torch.arange(len(self._training)), EVALUATION_BATCH)
+            self._rows = _Rows.joined([self._made_ready(network, chunk) for chunk in chunks])
+        if self._rows is None:
+            return self._made_ready(network, chosen)
+        return self._rows.cut(chosen.to(_device(network)))
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether all training examples, ready for a step, take little memory."""
+        columns = self._sequences.past.shape[1] + self._sequences.known.shape[1] + self._sequences.static.shape[1]
+        numbers = (self._window + 4 * self._design.horizon) * (2 * self._design.targets + columns)
+        return bool(len(self._training) * numbers * FLOAT_BYTES <= READY_BYTES)
+
+    @torch.no_grad()
+    def _made_ready(self, network: Forecaster, chosen: Tensor) -> "_Rows":
         assert self._units is not None, "the network was made by this problem"
         batch = _to(self._gatherer.batch(chosen), _device(network))
-        scaled = network.scaled(*batch.inputs)
-        truth = network.scaled_target(batch.future, scaled)
+        view = network.view(*batch.inputs)
+        truth = network.scaled_target(batch.future, view)
         observed = ~truth.isnan()
-        truth = torch.where(observed, truth, torch.zeros_like(truth))  # NaN would reach the gradient of a square
-        weight = scaled.scale.detach() / self._units[self._series[chosen]].unsqueeze(1).to(truth.device)  # [B, 1, Y]
+        weight = view.scale / self._units[self._series[chosen]].unsqueeze(1).to(truth.device)  # [B, 1, Y]
         weight = weight.nan_to_num(1.0)  # of a series that was not measured
-        if not self._design.quantiles:
-            return masked_mean(self._loss(scaled.forecast, truth) * weight, observed)
-        losses = pinball(scaled.forecast, truth, self._levels.to(truth.device)) * weight.unsqueeze(-1)
-        return masked_mean(losses, observed.unsqueeze(-1).expand_as(losses)) * 2
+        # NaN would reach the gradient of a square.
+        return _Rows(view, torch.where(observed, truth, torch.zeros_like(truth)), weight * observed)
 
     def forecasts(self, network: nn.Module, part: Part) -> Tensor:
         """Forecasts of a part in the user's units; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q], on the CPU."""

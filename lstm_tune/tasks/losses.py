@@ -35,14 +35,3 @@ def pinball(forecast: Tensor, truth: Tensor, levels: Tensor) -> Tensor:
     """
     error = truth.unsqueeze(-1) - forecast
     return torch.maximum(levels * error, (levels - 1) * error)
-
-
-def masked_mean(losses: Tensor, observed: Tensor) -> Tensor:
-    """Mean over the observed elements; zero when there is none.
-
-    Args:
-        losses: any shape. A NaN where not observed does not reach the mean, but the gradient of most losses.
-        observed: bool, the same shape.
-    """
-    kept = torch.where(observed, losses, torch.zeros_like(losses))
-    return kept.sum() / observed.sum().clamp(min=1)

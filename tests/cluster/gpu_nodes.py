@@ -58,7 +58,9 @@ def run(folder: Path) -> dict[str, Any]:
     )
     ray.init(address=cluster.address, log_to_driver=False)
     resources.measure_together, pool.TrialWorker = measure, Noting
-    made = new_run(folder, search={"trials": 6, "scheduler": "none"}, resources={"max_concurrent": None})
+    long = {"max_epochs": 400, "patience_epochs": 400}  # a worker that is up early must not take every trial
+    search = {"trials": 6, "scheduler": "none"}
+    made = new_run(folder, search=search, training=long, resources={"max_concurrent": None})
     outcome = made.go()
     manifest = json.loads(made.paths.manifest.read_text())["resources"]
     states = [end.state for end in ends_of(events_of(made))]

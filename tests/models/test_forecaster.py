@@ -245,9 +245,9 @@ def test_noise_and_dropout_act_in_training_only() -> None:
 def test_truth_is_scaled_as_the_forecast_is() -> None:
     network, history = forecaster(log_transform=True), histories()
     empty = torch.zeros(3, 8, 0), torch.zeros(3, 13, 0), torch.zeros(3, 0)
-    scaled = network.scaled(history, *empty)
-    back = network.scaled_target(forecast(network, history), scaled)
-    assert torch.allclose(back, scaled.forecast, atol=1e-4)
+    view = network.view(history, *empty)
+    back = network.scaled_target(forecast(network, history), view)
+    assert torch.allclose(back, network.scaled(view), atol=1e-4)
 
 
 def test_ensemble_averages_members_that_read_windows_of_different_length() -> None:

@@ -115,6 +115,13 @@ def test_process_that_ends_or_breaks_is_replaced(trial: int) -> None:
     assert sorted(found.ends) == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_worker_that_waits_for_room_does_not_hold_up_the_end() -> None:
+    trials = range(1, 1 + 4 * int(ray.cluster_resources()["CPU"]))  # twice as many as there is room for
+    found = trained(Orders(orders(*trials), live_at_most=len(trials)))
+    assert sorted(trial for trial, _ in found.ends) == list(trials)
+    assert not found.stop.reason
+
+
 def test_room_is_made_for_a_larger_slot_and_given_back() -> None:
     cores = int(ray.cluster_resources()["CPU"])
     whole = Slot(cores, 0)  # fits only when all other workers are gone

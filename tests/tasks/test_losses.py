@@ -1,17 +1,7 @@
 import pytest
 import torch
 
-from lstm_tune.tasks.losses import POINT_LOSSES, masked_mean, pinball
-
-
-def test_masked_mean_weighs_observed_elements_only() -> None:
-    losses = torch.tensor([[1.0, float("nan")], [4.0, 100.0]])
-    observed = torch.tensor([[True, False], [True, False]])
-    assert float(masked_mean(losses, observed)) == 2.5
-
-
-def test_masked_mean_of_nothing_is_zero() -> None:
-    assert float(masked_mean(torch.full((3,), float("nan")), torch.zeros(3, dtype=torch.bool))) == 0
+from lstm_tune.tasks.losses import POINT_LOSSES, pinball
 
 
 def test_pinball_weighs_errors_on_both_sides_by_the_level() -> None:
