@@ -134,7 +134,7 @@ def controller_costs(runs: Sequence[tuple[int, int, float]]) -> tuple[float, flo
     Args:
         runs: trials, reports and processor seconds of each run; they differ in reports a trial.
     """
-    from scipy.optimize import nnls
+    from scipy.optimize import nnls  # type: ignore[import-untyped]
 
     counts = np.array([run[:2] for run in runs], dtype=np.float64)
     seconds = np.array([run[2] for run in runs])

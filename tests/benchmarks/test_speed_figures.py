@@ -1,6 +1,10 @@
 import math
 
 import pytest
+from contenders import GRIDS, adapted
+from made_tasks import made_task
+from our_work import SPACE
+from plain_loop import largest_difference
 from speed_figures import (
     Heard,
     Span,
@@ -20,6 +24,8 @@ from speed_figures import (
     thinned,
     utilisation,
 )
+
+from lstm_tune.spec.hyperparameters import completed
 
 
 def test_ratios_are_of_medians_and_missing_sides_are_not_numbers() -> None:
@@ -89,3 +95,21 @@ def test_moments_of_a_search_hold_the_trials_that_had_ended() -> None:
     assert thinned(ends, 2) == [(1.0, [3]), (4.0, [3, 1, 2])]
     assert len(thinned(ends, 10)) == 3
     assert not thinned({}, 3)
+
+
+def test_scripts_get_a_wider_grid_wherever_they_write_its_values() -> None:
+    work = "product((16, 32, 64), (1, 2), (0.1, 0.4), (1e-3, 1e-2))\nassert len(CONFIGS) == 24\nSTEPS = 24, 12, 32, 200"
+    found = adapted(work, GRIDS[4], steps=20)
+    assert found == "product((16, 32,), (1,), (0.1, 0.4,), (0.01,))\nassert len(CONFIGS) == 4\nSTEPS = 24, 12, 32, 20"
+    assert (
+        adapted("GridSearch([16, 32, 64], max_trials=24)", GRIDS[4], steps=20) == "GridSearch([16, 32,], max_trials=4)"
+    )
+    assert all(math.prod(map(len, grid.values())) == count for count, grid in GRIDS.items())
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_training_is_what_a_loop_by_hand_does(depth: int) -> None:
+    shape = {"units": 8, "depth": depth, "dropout": 0.3, "learning_rate": 0.01}
+    hyperparameters = completed({**SPACE, **shape, "window": 12}, task="forecast")
+    task = made_task(rows=120, horizon=6, season=1)
+    assert largest_difference(task, hyperparameters, batch=16, steps=12) < 1e-6
