@@ -2,13 +2,12 @@
 
 The panel is generated, the same for the same size: many series, a target and four covariates of random digits, which do
 not compress. Its size in memory is that of the frame that the product reads; loading is everything from the file to the
-task that workers get. A worker's addition is the memory that only it has (USS) over that of an empty worker of the same
-imports, once with the data at hand and once after it has trained; beside it the growth of what all processes share out
-among them (PSS).
+task that workers get. A worker's addition is the memory that only it has (USS) over that of an empty worker, which has
+the same imports and a series of a few rows: once with the data at hand, once when both have trained for a moment.
+Beside it stands the growth of what all workers share out among them (PSS), over that of empty ones.
 """
 
 import argparse
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -24,7 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 from benchmarking import RESULTS, Figure, Record, conclude, options, show
+from made_tasks import made_task
 from processes import forget_peak, in_own_process, memory_of, peak_mb, resident_mb
+from speed_figures import slope
 
 from lstm_tune.data.reading import read_frame
 from lstm_tune.search.cluster import running_ray
@@ -39,7 +40,7 @@ STEPS = 2_000
 
 GROUP = 100
 COVARIATES = ("a", "b", "c", "d")
-ROW_BYTES = 8 * (1 + len(COVARIATES)) + 0.5
+ROW_BYTES = 8 * (1 + len(COVARIATES)) + 1.5
 """Bytes of a row in the file: random digits, and times that repeat."""
 
 HYPERPARAMETERS = {"units": 8, "window": 24}
@@ -59,7 +60,7 @@ def write_panel(path: Path, *, megabytes: float) -> int:
         columns["y"] = pa.array(np.tile(level, len(names)) + 3 + random.random(len(names) * STEPS))
         columns |= {name: pa.array(random.random(len(names) * STEPS)) for name in COVARIATES}
         table = pa.table(columns)
-        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer = writer or pq.ParquetWriter(path, table.schema, use_dictionary=["series", "time"])
         writer.write_table(table)
     assert writer is not None
     writer.close()
@@ -110,26 +111,27 @@ class Weighed(TrialWorker):
         return memory_of()
 
 
-def weigh_workers(path: Path, workers: int) -> list[Record]:
-    """Weights of workers with the panel, one more in each row, after an empty one; in a fresh process."""
-    prepared = assemble(experiment(path), folder=Path())
+def weigh_workers(path: Path | None, workers: int) -> list[Record]:
+    """Weights of workers, one more in each row, before and after a trial of five steps; in a fresh process.
+
+    Args:
+        path: the panel; None for a series of a few rows, whose workers are the empty ones.
+        workers: how many.
+    """
+    task = assemble(experiment(path), folder=Path()).task if path else made_task(rows=240, horizon=12, season=24)
     settings = TrialSettings("forecast", Portions(32, 5), 1, 1, 0, frozenset(), None, 60.0)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
     with TemporaryDirectory() as logs, running_ray(Path(logs)):
-        kind = ray.remote(num_cpus=0)(Weighed)
-        empty = kind.remote(None, None)
-        bare = _weight(empty)
-        shared, alive, rows = (ray.put(prepared.task), ray.put(settings)), [empty], list[Record]()
+        shared, alive, rows = (ray.put(task), ray.put(settings)), list[Any](), list[Record]()
         for number in range(workers):
-            worker = kind.remote(*shared)
-            loaded = _weight(worker)
-            worker.begin.remote(Order(number, dict(HYPERPARAMETERS), Slot(1, 0)))
-            report = ray.get(worker.step.remote())
+            alive.append(ray.remote(num_cpus=0)(Weighed).remote(*shared))
+            loaded = _weight(alive[-1])
+            alive[-1].begin.remote(Order(number, dict(HYPERPARAMETERS), Slot(1, 0)))
+            report = ray.get(alive[-1].step.remote())
             assert report.outcome == "complete", report.reason + report.traceback
-            trained = _weight(worker)
-            alive.append(worker)
+            trained = _weight(alive[-1])
             total = sum(_weight(one)["pss"] for one in alive)
-            row = {"workers": number + 1, "empty_uss_mb": bare["uss"], "loaded_uss_mb": loaded["uss"]}
+            row = {"data": path.name if path else "a few rows", "worker": number + 1, "loaded_uss_mb": loaded["uss"]}
             rows.append({**row, "trained_uss_mb": trained["uss"], "all_pss_mb": total, "trial_s": report.seconds})
     return rows
 
@@ -139,19 +141,25 @@ def _weight(worker: Any) -> dict[str, float]:
     return weight
 
 
-def figures_of(loaded: Record, rows: Sequence[Record]) -> list[Figure]:
+def figures_of(loaded: Record, empty: Sequence[Record], rows: Sequence[Record]) -> list[Figure]:
     """Loading and workers beside their targets."""
-    added = {name: fmean(row[f"{name}_uss_mb"] - row["empty_uss_mb"] for row in rows) for name in ("loaded", "trained")}
-    pss = [row["all_pss_mb"] for row in rows]
-    growth = (pss[-1] - pss[0]) / (len(pss) - 1) if len(pss) > 1 else math.nan
+    added = {
+        name: fmean(row[name] for row in rows) - fmean(row[name] for row in empty)
+        for name in ("loaded_uss_mb", "trained_uss_mb")
+    }
     return [
         Figure("seconds from the file to the task", loaded["load_s"]),
         Figure.at_most("loading: peak / size in memory", loaded["peak_mb"] / loaded["frame_mb"], 2.5),
         Figure("task's arrays / size in memory", loaded["task_mb"] / loaded["frame_mb"]),
-        Figure.at_most("a worker with the data over an empty one, MB", added["loaded"], 60),
-        Figure.at_most("a worker that has trained over an empty one, MB", added["trained"], 60),
-        Figure("growth of all workers' memory with each, MB", growth),
+        Figure.at_most("a worker with the data over an empty one, MB of its own", added["loaded_uss_mb"], 60),
+        Figure.at_most("the same when both have trained, MB of its own", added["trained_uss_mb"], 60),
+        Figure("the same, MB shared out among all", _growth(rows) - _growth(empty)),
     ]
+
+
+def _growth(rows: Sequence[Record]) -> float:
+    """What each further worker adds to what all share out."""
+    return slope([row["worker"] for row in rows], [row["all_pss_mb"] for row in rows])
 
 
 def main() -> None:
@@ -163,11 +171,11 @@ def main() -> None:
     loaded: Record = {"rows": rows, "file_mb": path.stat().st_size / 1e6, "frame_mb": in_own_process(frame_mb, path)}
     loaded |= in_own_process(load, path)
     show("loading", list(loaded), [list(loaded.values())])
-    weights = in_own_process(weigh_workers, path, arguments.workers)
-    show("workers", list(weights[0]), [list(row.values()) for row in weights])
+    empty, weights = (in_own_process(weigh_workers, one, arguments.workers) for one in (None, path))
+    show("workers", list(empty[0]), [list(row.values()) for row in [*empty, *weights]])
     settings = {"megabytes": arguments.megabytes, "workers": arguments.workers}
-    figures = figures_of(loaded, weights)
-    conclude("data_memory", figures, output=arguments.output, settings=settings, rows=[loaded, *weights])
+    figures = figures_of(loaded, empty, weights)
+    conclude("data_memory", figures, output=arguments.output, settings=settings, rows=[loaded, *empty, *weights])
 
 
 def _written(path: Path, megabytes: float) -> int:
