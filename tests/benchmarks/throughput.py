@@ -164,7 +164,8 @@ def main() -> None:
         show_race(raced, count)
         rows += raced
         figures += figures_of(raced, count)
-    settings = {"rounds": arguments.rounds, "rival_rounds": arguments.rival_rounds, "steps": arguments.steps}
+    names = ("configurations", "rounds", "rival_rounds", "steps")
+    settings = {name: getattr(arguments, name) for name in names}
     conclude("throughput", figures, output=arguments.output, settings=settings, rows=rows)
 
 
