@@ -73,6 +73,10 @@ class Figure:
         return cls(name, value, f"<= {bound:g}{unit}", value <= bound)
 
     @classmethod
+    def at_least(cls, name: str, value: float, bound: float, *, unit: str = "") -> "Figure":
+        return cls(name, value, f">= {bound:g}{unit}", value >= bound)
+
+    @classmethod
     def within(cls, name: str, value: float, low: float, high: float) -> "Figure":
         return cls(name, value, f"{low:g} to {high:g}", low <= value <= high)
 

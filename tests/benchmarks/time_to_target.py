@@ -1,0 +1,196 @@
+"""How much sooner the search is as good as random search: seconds to the same error, on eight files.
+
+Both search the same space that `lstm-tune init` wrote, for the same time. Ours is the product's: TPE, asynchronous
+halving, the default configuration first. Random search stops no trial, and its trial 0, the default configuration,
+does not count: nobody would know it. At moments of each search the best trial so far is given its expected error on new
+data, as the verdict states it: corrected for having been chosen. The target is random search's at its end, and whoever
+comes within 1 % of it has reached it. Where ours never does, its whole time counts.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from benchmarking import (
+    RESULTS,
+    Figure,
+    Finished,
+    Record,
+    RunFailedError,
+    SeriesFile,
+    add_data_option,
+    chosen_files,
+    conclude,
+    initialised,
+    options,
+    read_records,
+    run,
+    series_files,
+    show,
+    work_through,
+)
+from files import fitting_folds
+from speed_figures import geometric_mean, reached, speedup, thinned
+
+from lstm_tune.selection.estimates import bias_corrected
+from lstm_tune.selection.out_of_fold import from_table
+from lstm_tune.selection.rules import smallest
+from lstm_tune.tasks.metrics import FORECAST_METRICS
+
+FILES = (
+    "airpassengers",  # months, trend and a growing season
+    "elec_equip_eu",  # months, a business cycle
+    "sunspots_monthly",  # a long cycle without a season
+    "us_births_1969_1988",  # days, two seasons
+    "taylor_demand",  # half hours, two seasons, the longest
+    "hyndsight_views",  # days, noisy
+    "visnights_quarterly",  # a small panel
+    "au_arrivals_quarterly",  # a small panel
+)
+WITHIN = 0.01
+MOMENTS = 30
+"""Moments of a search at which the best trial is judged."""
+
+REPEATS = 300
+ENDLESS = 100_000
+"""Trials that no time limit allows."""
+
+SEARCHES = {
+    "ours": ["search.sampler=tpe", "search.scheduler=asha"],
+    "random": ["search.sampler=random", "search.scheduler=none"],
+}
+COLUMNS = ("file", "seed", "ours_trials", "random_trials", "target", "ours_s", "random_s", "speedup", "test_ratio")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Both searches of one file.
+
+    Attributes:
+        file: the data.
+        seed: of the searches.
+        time_limit_s: seconds of each.
+        folder: where the runs go.
+    """
+
+    file: SeriesFile
+    seed: int
+    time_limit_s: float
+    folder: Path
+
+
+def search(job: Job, name: str) -> Finished:
+    """One of the two searches."""
+    space = initialised(job.file.path, job.folder / name)
+    overrides = [f"task.horizon={job.file.horizon}", f"validation.test={job.file.horizon}", *SEARCHES[name]]
+    if job.file.path.suffix == ".csv":  # one series, for which `init` does not know how many folds fit the horizon
+        steps = pl.read_csv(job.file.path).height
+        folds = fitting_folds(4, steps=steps, horizon=job.file.horizon)
+        overrides += [f"task.season={job.file.season}", f"validation.folds={folds}"]
+    overrides += [f"search.trials={ENDLESS}", "search.stop_when_stale=null", f"search.seed={job.seed}"]
+    return run(space, [*overrides, f"search.time_limit={job.time_limit_s:g}s"])[0]
+
+
+def curve(finished: Finished, *, skips_default: bool) -> list[tuple[float, float]]:
+    """Moments of a search and the expected error of the trial that was best by then."""
+    experiment = finished.experiment
+    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
+    known = set(losses.trials.tolist()) - ({0} if skips_default else set())
+    began = next(event["at_s"] for event in finished.events if event["event"] == "trial_started")
+    ended = {event["trial"]: event["at_s"] - began for event in finished.events if event["event"] == "trial_ended"}
+    finish = FORECAST_METRICS[experiment.search.metric].finish
+    blocks = int((losses.folds == losses.folds.max()).sum())
+    found = []
+    for at, trials in thinned({trial: at for trial, at in ended.items() if trial in known}, MOMENTS):
+        estimate = bias_corrected(
+            losses.of(trials), finish=finish, rule=smallest, test_blocks=blocks, seed=0, repeats=REPEATS
+        )
+        found.append((at, estimate.corrected))
+    return found
+
+
+def measure(job: Job) -> Record:
+    """One line of the results."""
+    known = {"file": job.file.name, "seed": job.seed, "time_limit_s": job.time_limit_s}
+    try:
+        runs = {name: search(job, name) for name in SEARCHES}
+        curves = {name: curve(finished, skips_default=name == "random") for name, finished in runs.items()}
+        target = curves["random"][-1][1] * (1 + WITHIN)
+        ours_s, random_s = reached(curves["ours"], target), reached(curves["random"], target)
+    except (RunFailedError, IndexError) as error:  # no trial came to its end in time
+        return {**known, "error": str(error)}
+    assert random_s is not None, "random search is at its own end"
+    scores = {name: finished.last("test_scored")["score"] for name, finished in runs.items()}
+    counts = {f"{name}_trials": len(finished.ends()) for name, finished in runs.items()}
+    found = {"target": target, "ours_s": ours_s, "random_s": random_s}
+    ratio = speedup(ours_s, random_s, limit_s=job.time_limit_s)
+    return {
+        **known,
+        **counts,
+        **found,
+        "speedup": ratio,
+        "test_ratio": scores["ours"] / scores["random"],
+        "curves": curves,
+    }
+
+
+def figures_of(records: Sequence[Record]) -> list[Figure]:
+    """The ratio of times beside its target, and that the tested models are no worse."""
+    ratios = [record["speedup"] for record in records]
+    missed = sum(record["ours_s"] is None for record in records)
+    return [
+        Figure("runs", len(records)),
+        Figure.at_least("time of random search / ours to the same error, geometric mean", geometric_mean(ratios), 4),
+        Figure("runs in which ours never reached it", missed),
+        Figure.at_most("test error, ours / random search, geometric mean", geometric_mean(_tests(records)), 1),
+    ]
+
+
+def _tests(records: Sequence[Record]) -> list[float]:
+    return [record["test_ratio"] for record in records]
+
+
+def main() -> None:
+    """The program."""
+    arguments = _arguments()
+    known = [*series_files(arguments.data, "univariate"), *series_files(arguments.data, "panel")]
+    jobs = [
+        Job(file, seed, arguments.time_limit, arguments.lines.parent / f"{file.name}-{seed}")
+        for seed in range(arguments.seeds)
+        for file in chosen_files(known, arguments.files)
+    ]
+    if not arguments.summary:
+        done = {(record["file"], record["seed"]) for record in _done(arguments)}
+        left = [job for job in jobs if (job.file.name, job.seed) not in done]
+        work_through(left, measure, lines=arguments.lines, workers=1, limit_s=arguments.limit)
+    records = _done(arguments)
+    if not records:
+        raise SystemExit("no run has ended yet")
+    show("seconds to the target", COLUMNS, [[record[column] for column in COLUMNS] for record in records])
+    settings = {"time_limit_s": arguments.time_limit}
+    conclude("time_to_target", figures_of(records), output=arguments.output, settings=settings, rows=records)
+
+
+def _done(arguments: argparse.Namespace) -> list[Record]:
+    good = [record for record in read_records(arguments.lines) if "error" not in record]
+    wanted = [record for record in good if record["time_limit_s"] == arguments.time_limit]
+    return list({(record["file"], record["seed"]): record for record in wanted}.values())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = options((__doc__ or "").partition("\n")[0], output="time_to_target.json")
+    add_data_option(parser)
+    lines = RESULTS / "time_to_target" / "runs.ndjson"
+    parser.add_argument("--lines", type=Path, default=lines, help="a line a file and seed; goes on")
+    parser.add_argument("--files", nargs="+", default=list(FILES), help="names of files")
+    parser.add_argument("--seeds", type=int, default=1, help="searches of each file")
+    parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of a search")
+    parser.add_argument("--limit", type=float, help="seconds after which no further file is begun")
+    parser.add_argument("--summary", action="store_true", help="only show the figures of the runs so far")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
