@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from lstm_tune.spec.errors import ClusterError, InputError
 
@@ -118,7 +119,8 @@ def _ask_version(access: Access) -> requests.Response:
         what = "the encrypted connection failed" if isinstance(error, requests.exceptions.SSLError) else "no answer"
         raise ClusterError(f"{access.url}: {what}. Check the address, and any firewall or proxy between") from None
     except requests.exceptions.ConnectionError as error:
-        if "refused" in str(error) or "resolve" in str(error):
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        if isinstance(reason, NewConnectionError):  # refused, no route, or no such name
             raise ClusterError(
                 f"{access.url}: nobody answers there. Start the cluster, open the tunnel to it, or name its address "
                 "with --address"

@@ -1,4 +1,4 @@
-"""Layer 6: Ray Tune runs the trials, Optuna proposes them. The only place where either is imported."""
+"""Layer 6: Ray workers run the trials, Optuna proposes them. The only place where either is imported."""
 
 import os
 

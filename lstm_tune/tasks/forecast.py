@@ -113,6 +113,7 @@ class ForecastProblem:
         }
         self._gatherer = self._gather(self._training)
         self._parts: dict[Part, tuple[list[Batch], list[Tensor]]] = {}
+        self._views: dict[Part, View] = {}
 
     @property
     def examples(self) -> int:
@@ -124,7 +125,7 @@ class ForecastProblem:
         is_log = bool(hyperparameters["log_transform"])
         statistics = fit_forecast_statistics(self._sequences, self._fold, is_log=is_log)
         network = Forecaster(self._design, statistics, hyperparameters)
-        self._rows = None
+        self._rows, self._views = None, {}
         self._units = self._measure_units(network)
         self._fit_highway(network)
         return network
@@ -175,7 +176,11 @@ class ForecastProblem:
     def forecasts(self, network: nn.Module, part: Part) -> Tensor:
         """Forecasts of a part in the user's units; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q], on the CPU."""
         batches, _ = self._prepared(part)
-        return torch.cat([network(*_to(batch, _device(network)).inputs).cpu() for batch in batches])
+        if not isinstance(network, Forecaster) or len(batches) > 1:
+            return torch.cat([network(*_to(batch, _device(network)).inputs).cpu() for batch in batches])
+        if part not in self._views:
+            self._views[part] = network.view(*_to(batches[0], _device(network)).inputs)
+        return network.forecast(self._views[part]).cpu()
 
     def tally(self, network: nn.Module, part: Part) -> Tally:
         """Sums and counts of the metric, one pair a forecast."""

@@ -108,6 +108,11 @@ def test_an_access_does_not_show_its_token() -> None:
     assert TOKEN not in repr(Access("http://127.0.0.1:1", TOKEN))
 
 
+def test_name_that_no_machine_has_is_told() -> None:
+    with pytest.raises(ClusterError, match=r"nobody answers there\. Start the cluster"):
+        reach("http://cluster.invalid:8265", None)
+
+
 def test_nobody_at_the_address_is_told() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
