@@ -97,7 +97,7 @@ class StudySearcher:
         self._live: dict[str, Attempt] = {}
         self._again: deque[Attempt] = deque()
         self._last: dict[int, Report] = {}
-        self._epochs: dict[int, int] = {}
+        self._epochs: dict[int, list[int]] = {}
         self.is_exhausted = False
 
     def suggest(self, name: str) -> Order | None:
@@ -210,15 +210,16 @@ class StudySearcher:
         if report.best is None:
             return
         self._last[number] = report
-        told = self._epochs.get(number, 0)
         if report.last is None:
             return
         is_another = last is not None and report.hyperparameters != last.hyperparameters  # by population based training
-        if report.epoch > told:
-            self._epochs[number] = report.epoch
-            self._study.report(number, report.epoch, report.last.score)
-        elif not is_another:  # another process repeats what an earlier one has told
+        epochs = self._epochs.setdefault(number, [])
+        told = epochs[-1] if epochs else 0
+        if report.epoch <= told and not is_another:  # another process repeats what an earlier one has told
             return
+        if report.epoch not in epochs:
+            self._study.report(number, report.epoch, report.last.score)
+        epochs.append(report.epoch)
         self._record(
             TrialReported(
                 trial=number,

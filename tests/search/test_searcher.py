@@ -1,6 +1,6 @@
 """What the searcher makes of processes that die and of memory that runs out; Ray is not needed for it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -97,6 +97,17 @@ def test_trial_whose_process_died_goes_on_in_another_and_is_told_once() -> None:
     assert [event.curve[0][0] for event in one.events if isinstance(event, TrialReported)] == [1, 4]
     assert one.warnings == ["The process of trial 0 died; the trial goes on in another."]
     assert one.forgotten == [0]
+
+
+def test_member_of_a_population_that_goes_back_tells_every_epoch_and_the_study_each_once() -> None:
+    one = bench(budget=1)
+    one.searcher.suggest("a")
+    for epoch, units in ((2, 8), (5, 8), (3, 9), (4, 9), (6, 9)):
+        found = report(epoch)
+        one.searcher.reported("a", replace(found, hyperparameters={"units": units}, curve=found.curve[-1:]))
+    assert [event.epoch for event in one.events if isinstance(event, TrialReported)] == [2, 5, 3, 4, 6]
+    assert [event.curve[-1][0] for event in one.events if isinstance(event, TrialReported)] == [2, 5, 3, 4, 6]
+    assert one.study.reported == [(0, 2), (0, 5), (0, 3), (0, 4), (0, 6)]
 
 
 def test_search_waits_for_running_trials_as_they_may_need_another_process() -> None:
