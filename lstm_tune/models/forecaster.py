@@ -116,8 +116,7 @@ class Forecaster(nn.Module):
         hyperparameters: one value for each of the forecast task's hyperparameters.
 
     Source:
-        Per-window scaling: Salinas et al. 2020 (DeepAR),
-        section 3.3.
+        Per-window scaling: Salinas et al. 2020 (DeepAR), section 3.3.
     """
 
     def __init__(self, design: Design, statistics: ForecastStatistics, hyperparameters: Mapping[str, Value]) -> None:
@@ -174,7 +173,8 @@ class Forecaster(nn.Module):
 
     def view(self, target: Tensor, past: Tensor, known: Tensor, static: Tensor) -> View:
         """What the trained part sees of a batch; arguments as in `forward`."""
-        series, observed, location, scale = self._normalized(target)
+        floor = self._floor(target)
+        series, observed, location, scale = self._normalized(target, floor)
         window = series[:, -self.window :]
         steps = known.shape[1] - self.design.horizon
         known_features, static_features = self.known(known), self.static(static)
@@ -191,7 +191,7 @@ class Forecaster(nn.Module):
             base=self._seasonal(series, observed).expand(target.shape[0], -1, -1),
             location=location,
             scale=scale,
-            floor=self._floor(target),
+            floor=floor,
         )
 
     def forecast(self, view: View) -> Tensor:
@@ -205,7 +205,7 @@ class Forecaster(nn.Module):
     def scaled(self, view: View) -> Tensor:
         """Forecasts in normalised units; [B, h, Y] or, with quantiles, [B, h, Y, Q]."""
         window = view.features[..., : self.design.targets]
-        features = self._noisy(window, view.features) if self.training and self.input_noise else view.features
+        features = self._noisy(view.features) if self.training and self.input_noise else view.features
         summary = self.lstm.summary(self.lstm(self.input_dropout(features)))
         if view.static.shape[1]:
             summary = torch.cat([summary, view.static], dim=-1)
@@ -216,7 +216,8 @@ class Forecaster(nn.Module):
             raw = raw + self.step_head(torch.cat([repeated, view.ahead], dim=-1))
         base: Tensor = view.base if self.highway is None else view.base + self.highway(window)
         if not self.design.quantiles:
-            return torch.add(base, raw)
+            points: Tensor = base + raw
+            return points
         raw = raw.unflatten(2, (self.design.targets, self.outputs))  # [B, h, Y, Q]
         return base.unsqueeze(-1) + self._ordered(raw)
 
@@ -231,8 +232,9 @@ class Forecaster(nn.Module):
             The window [B, W, Y] and what the seasonal residual leaves of the truth [B, h, Y], in normalised units, and
             the size [B, 1, Y] of such a unit.
         """
-        series, observed, location, scale = self._normalized(target)
-        truth = self._transformed(future, self._floor(target))
+        floor = self._floor(target)
+        series, observed, location, scale = self._normalized(target, floor)
+        truth = self._transformed(future, floor)
         rest = (truth - location) / scale - self._seasonal(series, observed)
         return series[:, -self.window :], rest, scale
 
@@ -240,10 +242,10 @@ class Forecaster(nn.Module):
         """The truth [B, h, Y] in the normalised units of a view; NaN stays NaN."""
         return (self._transformed(target, view.floor) - view.location) / view.scale
 
-    def _noisy(self, window: Tensor, features: Tensor) -> Tensor:
-        """The features with Gaussian noise on the targets."""
-        noise = self.input_noise * torch.randn_like(window)
-        return torch.cat([window + noise, features[..., window.shape[-1] :]], dim=-1)
+    def _noisy(self, features: Tensor) -> Tensor:
+        """The features [B, W, F] with Gaussian noise on the targets."""
+        window, others = features.tensor_split([self.design.targets], dim=-1)
+        return torch.cat([window + self.input_noise * torch.randn_like(window), others], dim=-1)
 
     def _transformed(self, target: Tensor, floor: Tensor) -> Tensor:
         """The target [B, T, Y] or its logarithm, of `floor` where it is not positive; NaN stays NaN."""
@@ -271,11 +273,10 @@ class Forecaster(nn.Module):
         is_known = observed.any(dim=1, keepdim=True)
         return torch.where(is_known, location, mean), torch.where(is_known, scale, deviation)
 
-    def _normalized(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _normalized(self, target: Tensor, floor: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Normalised history and where it was observed, both [B, C, Y]; location [B, h, Y] and scale [B, 1, Y]."""
         observed = ~target.isnan()
-        transformed = self._transformed(target, self._floor(target))
-        values = torch.where(observed, transformed, torch.zeros_like(target))
+        values = torch.where(observed, self._transformed(target, floor), torch.zeros_like(target))
         profile = self._profile(values, observed)
         values = torch.where(observed, values - self._repeated(profile, -self.context, 0), values)
         location, scale = self._location_and_scale(values[:, -self.window :], observed[:, -self.window :])

@@ -145,7 +145,7 @@ class ForecastProblem:
         losses = pinball(forecast, rows.truth, self._levels.to(forecast.device)) * rows.weight.unsqueeze(-1)
         return losses.sum() / (rows.count * len(self._levels)) * 2
 
-    def _training_rows(self, network: Forecaster, chosen: Tensor) -> "_Rows":
+    def _training_rows(self, network: Forecaster, chosen: Tensor) -> _Rows:
         """Training examples ready for a step: cut from all of them where these are few enough to be kept ready."""
         if self._rows is None and self._is_small:
             chunks = torch.split(torch.arange(len(self._training)), EVALUATION_BATCH)
@@ -161,8 +161,7 @@ class ForecastProblem:
         numbers = (self._window + 4 * self._design.horizon) * (2 * self._design.targets + columns)
         return bool(len(self._training) * numbers * FLOAT_BYTES <= READY_BYTES)
 
-    @torch.no_grad()
-    def _made_ready(self, network: Forecaster, chosen: Tensor) -> "_Rows":
+    def _made_ready(self, network: Forecaster, chosen: Tensor) -> _Rows:
         assert self._units is not None, "the network was made by this problem"
         batch = _to(self._gatherer.batch(chosen), _device(network))
         view = network.view(*batch.inputs)
@@ -174,7 +173,10 @@ class ForecastProblem:
         return _Rows(view, torch.where(observed, truth, torch.zeros_like(truth)), weight * observed)
 
     def forecasts(self, network: nn.Module, part: Part) -> Tensor:
-        """Forecasts of a part in the user's units; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q], on the CPU."""
+        """Forecasts of a part in the user's units; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q], on the CPU.
+
+        What a network of this problem sees of a part is kept, where the part is one batch.
+        """
         batches, _ = self._prepared(part)
         if not isinstance(network, Forecaster) or len(batches) > 1:
             return torch.cat([network(*_to(batch, _device(network)).inputs).cpu() for batch in batches])
