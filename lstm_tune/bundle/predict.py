@@ -55,17 +55,16 @@ class Model:
         """
         panel = self._panel(frame, where)
         sequences = prepare(panel, missing=self.bundle.preprocessing.missing)
-        batches = torch.split(torch.arange(panel.size), PREDICTION_BATCH)
-        gatherer = self._gatherer(panel, sequences)
+        gatherer, batches = self._gatherer(sequences), _latest(panel).batches(PREDICTION_BATCH)
         with torch.inference_mode():
-            forecasts = torch.cat([self.bundle.network(*gatherer.batch(chosen).inputs) for chosen in batches])
+            forecasts = torch.cat([self.bundle.network(*gatherer.batch(some).inputs) for some in batches])
         return self._table(panel, sequences, forecasts)
 
     def inputs(self, frame: pl.DataFrame, *, where: str = "data") -> Batch:
         """The network's raw input for every series of a table: what an exported graph is fed."""
         panel = self._panel(frame, where)
         sequences = prepare(panel, missing=self.bundle.preprocessing.missing)
-        return self._gatherer(panel, sequences).batch(torch.arange(panel.size))
+        return self._gatherer(sequences).batch(_latest(panel))
 
     def _panel(self, frame: pl.DataFrame, where: str) -> Panel:
         preprocessing = self.bundle.preprocessing
@@ -98,11 +97,9 @@ class Model:
         if faults:
             raise InputError(faults)
 
-    def _gatherer(self, panel: Panel, sequences: Sequences) -> Gatherer:
-        origins = panel.starts[:-1] + panel.histories
-        examples = Examples(origins, panel.starts[:-1], origins, np.arange(panel.size))
+    def _gatherer(self, sequences: Sequences) -> Gatherer:
         network = self.bundle.network
-        return Gatherer(sequences, examples, context=network.context, horizon=network.design.horizon)
+        return Gatherer(sequences, context=network.context, horizon=network.design.horizon)
 
     def _table(self, panel: Panel, sequences: Sequences, forecasts: Tensor) -> pl.DataFrame:
         horizon, design = self.bundle.design.horizon, self.bundle.design
@@ -138,6 +135,12 @@ class Model:
         for start, end in zip(panel.starts[:-1].tolist(), ends, strict=True):
             parts.append(future_times(panel.times[start:end], frequency, horizon))
         return pl.concat(parts).alias(panel.columns.time)
+
+
+def _latest(panel: Panel) -> Examples:
+    """The forecast after the last step of each series' history."""
+    origins = panel.starts[:-1] + panel.histories
+    return Examples(origins, panel.starts[:-1], origins, np.arange(panel.size))
 
 
 def load(path: Path | str) -> Model:

@@ -1,12 +1,13 @@
 """From a panel to tensors: causal filling of missing values, and batches gathered by index from flat series.
 
-Windows are never stored: an example is four numbers, and a batch is gathered from the flat arrays when it is needed.
-The arrays may be read-only views of shared memory.
+Windows are never stored: a series' forecasts are a few numbers, and a batch is gathered from the flat arrays when it is
+needed. The arrays may be read-only views of shared memory.
 
 Shape letters: N rows, S series, B batch, C context steps, h horizon, Y targets, P/K/M past, known, static covariates.
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,15 +148,58 @@ class Examples:
     def __len__(self) -> int:
         return len(self.origins)
 
-    def latest(self, count: int) -> "Examples":
+    def batches(self, size: int) -> Iterator["Examples"]:
+        """All of them in order, `size` or fewer at a time; one without any where there is none."""
+        for first in range(0, max(len(self), 1), size):
+            part = slice(first, first + size)
+            yield Examples(self.origins[part], self.firsts[part], self.limits[part], self.series[part])
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Equally spaced forecasts of each series: a few numbers a series, however many forecasts.
+
+    Attributes:
+        begins: row of each series' first origin, int64 [S].
+        offsets: number of each series' first forecast and the end, int64 [S + 1].
+        firsts: first row of each series, int64 [S].
+        limits: first row of each that is no target any more, int64 [S].
+        stride: steps from one origin to the next.
+    """
+
+    begins: Integers
+    offsets: Integers
+    firsts: Integers
+    limits: Integers
+    stride: int
+
+    @classmethod
+    def of(cls, sequences: Sequences, first: Integers, counts: Integers, limits: Integers, *, stride: int) -> "Origins":
+        """`counts` forecasts of each series from the step `first` on, none of a step at `limits` or later."""
+        rows = sequences.starts[:-1]
+        return cls(rows + first, np.append(0, np.cumsum(counts)), rows, rows + limits, stride)
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    def at(self, numbers: Integers) -> Examples:
+        """The examples with the given numbers, int64 [E], each below `len(self)`."""
+        series = np.searchsorted(self.offsets, numbers, side="right") - 1
+        origins = self.begins[series] + (numbers - self.offsets[series]) * self.stride
+        return Examples(origins, self.firsts[series], self.limits[series], series)
+
+    def all(self) -> Examples:
+        """All examples, series by series and in each in the order of time."""
+        return self.at(np.arange(len(self)))
+
+    def spread(self, count: int) -> Examples:
         """At most `count` examples, evenly spread over the series and, within one, over the time."""
         if len(self) <= count:
-            return self
-        chosen = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
-        return Examples(self.origins[chosen], self.firsts[chosen], self.limits[chosen], self.series[chosen])
+            return self.all()
+        return self.at(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
 
 
-def training_examples(sequences: Sequences, fold: Fold, *, window: int) -> Examples:
+def training_origins(sequences: Sequences, fold: Fold, *, window: int) -> Origins:
     """Every origin whose targets lie before the fold's training end.
 
     Origins start once a window is full; a series shorter than two windows starts at half its length, its first windows
@@ -168,7 +212,14 @@ def training_examples(sequences: Sequences, fold: Fold, *, window: int) -> Examp
     """
     ends = fold.train_ends
     first = np.minimum(window, np.maximum(ends // 2, 1))
-    return _spread(sequences, first, np.maximum(ends - first, 0), limits=ends, stride=1)
+    return Origins.of(sequences, first, np.maximum(ends - first, 0), ends, stride=1)
+
+
+def complete_origins(sequences: Sequences, fold: Fold, *, window: int, horizon: int) -> Origins:
+    """Those of the training origins whose window and whole horizon lie within their series' training steps."""
+    ends = fold.train_ends
+    first = np.full_like(ends, window)
+    return Origins.of(sequences, first, np.maximum(ends - first - horizon + 1, 0), ends, stride=1)
 
 
 def validation_examples(sequences: Sequences, fold: Fold, *, horizon: int) -> Examples:
@@ -180,19 +231,7 @@ def validation_examples(sequences: Sequences, fold: Fold, *, horizon: int) -> Ex
         horizon: steps of a forecast.
     """
     counts = -(-(fold.ends - fold.starts) // horizon)
-    return _spread(sequences, fold.starts, counts, limits=fold.ends, stride=horizon)
-
-
-def _spread(sequences: Sequences, first: Integers, counts: Integers, *, limits: Integers, stride: int) -> Examples:
-    series = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows = sequences.starts[:-1]
-    return Examples(
-        origins=(rows + first)[series] + within * stride,
-        firsts=rows[series],
-        limits=(rows + limits)[series],
-        series=series,
-    )
+    return Origins.of(sequences, fold.starts, counts, fold.ends, stride=horizon).all()
 
 
 @dataclass(frozen=True)
@@ -220,23 +259,18 @@ class Batch:
 
 
 class Gatherer:
-    """Gathers batches of one set of examples.
+    """Gathers batches of examples.
 
     Args:
         sequences: the data; its arrays are read, never written.
-        examples: which forecasts.
         context: C, steps of history.
         horizon: h.
     """
 
-    def __init__(self, sequences: Sequences, examples: Examples, *, context: int, horizon: int) -> None:
+    def __init__(self, sequences: Sequences, *, context: int, horizon: int) -> None:
         self._context = context
         self._offsets = torch.arange(-context, horizon)
-        self._origins, self._firsts, self._limits, self._series = (
-            _tensor(rows) for rows in (examples.origins, examples.firsts, examples.limits, examples.series)
-        )
-        ends = sequences.starts[examples.series + 1]
-        self._ends = _tensor(ends)
+        self._starts = _tensor(sequences.starts)
         self._inputs, self._target = _tensor(sequences.inputs), _tensor(sequences.target)
         self._carried = None if sequences.carried is None else _tensor(sequences.carried)
         self._resolved = None if sequences.resolved is None else _tensor(sequences.resolved)
@@ -244,42 +278,26 @@ class Gatherer:
             _tensor(values) for values in (sequences.past, sequences.known, sequences.static)
         )
         self._last_row = len(sequences.target) - 1
-        self._is_padded = bool((examples.origins - context < examples.firsts).any())
-        self._is_cut = bool((examples.origins + horizon > examples.limits).any())
-        self._leaves_series = bool((examples.origins + horizon > ends).any())
 
-    def __len__(self) -> int:
-        return len(self._origins)
-
-    def batch(self, chosen: Tensor) -> Batch:
-        """The examples with the given numbers.
-
-        Args:
-            chosen: int64 [B], each below `len(self)`.
-        """
-        origins = self._origins[chosen].unsqueeze(1)
+    def batch(self, examples: Examples) -> Batch:
+        """The values of some examples."""
+        series = _tensor(examples.series)
+        origins, firsts, limits = (
+            _tensor(rows).unsqueeze(1) for rows in (examples.origins, examples.firsts, examples.limits)
+        )
         rows = origins + self._offsets  # [B, C + h]
-        before = rows < self._firsts[chosen].unsqueeze(1) if self._is_padded else None
-        beyond = rows >= self._limits[chosen].unsqueeze(1) if self._is_cut else None
-        after = rows >= self._ends[chosen].unsqueeze(1) if self._leaves_series else None
-        if before is not None or after is not None:
-            rows = rows.clamp(0, self._last_row)
+        before, beyond, after = rows < firsts, rows >= limits, rows >= self._starts[series + 1].unsqueeze(1)
+        rows = rows.clamp(0, self._last_row)
         history, ahead = rows[:, : self._context], rows[:, self._context :]
         target = self._inputs[history]
         if self._carried is not None and self._resolved is not None:
             is_past = self._resolved[history] < origins.unsqueeze(2)
             target = torch.where(is_past, target, self._carried[history])
-        past, known = self._past[history], self._known[rows]
-        if before is not None:
-            padding = before[:, : self._context].unsqueeze(2)
-            target, past = (values.masked_fill(padding, torch.nan) for values in (target, past))
-            known = known.masked_fill(before.unsqueeze(2), torch.nan)
-        if after is not None:
-            known = known.masked_fill(after.unsqueeze(2), torch.nan)
-        future = self._target[ahead]
-        if beyond is not None:
-            future = future.masked_fill(beyond[:, self._context :].unsqueeze(2), torch.nan)
-        return Batch(target, past, known, self._static[self._series[chosen]], future)
+        padding = before[:, : self._context].unsqueeze(2)
+        target, past = (values.masked_fill(padding, torch.nan) for values in (target, self._past[history]))
+        known = self._known[rows].masked_fill((before | after).unsqueeze(2), torch.nan)
+        future = self._target[ahead].masked_fill(beyond[:, self._context :].unsqueeze(2), torch.nan)
+        return Batch(target, past, known, self._static[series], future)
 
 
 def _tensor(values: Floats | Integers) -> Tensor:

@@ -18,7 +18,7 @@ from lstm_tune.data.sequences import (
     Examples,
     Gatherer,
     Sequences,
-    training_examples,
+    training_origins,
     validation_examples,
 )
 from lstm_tune.models.features import FeatureStatistics
@@ -103,15 +103,14 @@ class ForecastProblem:
         self._loss = POINT_LOSSES[str(hyperparameters["loss"])]
         self._levels = torch.tensor(design.quantiles or (0.5,))
         self._window = int(hyperparameters["window"])
-        self._training = training_examples(sequences, fold, window=self._window)
-        self._series = torch.from_numpy(self._training.series)
+        self._training = training_origins(sequences, fold, window=self._window)
         self._units: Tensor | None = None
         self._rows: _Rows | None = None
         self._judged = {
             "validation": validation_examples(sequences, fold, horizon=design.horizon),
-            "training": self._training.latest(TRAINING_SAMPLE),
+            "training": self._training.spread(TRAINING_SAMPLE),
         }
-        self._gatherer = self._gather(self._training)
+        self._gatherer = Gatherer(sequences, context=self._context, horizon=design.horizon)
         self._parts: dict[Part, tuple[list[Batch], list[Tensor]]] = {}
         self._views: dict[Part, View] = {}
 
@@ -163,11 +162,12 @@ class ForecastProblem:
 
     def _made_ready(self, network: Forecaster, chosen: Tensor) -> _Rows:
         assert self._units is not None, "the network was made by this problem"
-        batch = _to(self._gatherer.batch(chosen), _device(network))
+        examples = self._training.at(chosen.numpy())
+        batch = _to(self._gatherer.batch(examples), _device(network))
         view = network.view(*batch.inputs)
         truth = network.scaled_target(batch.future, view)
         observed = ~truth.isnan()
-        weight = view.scale / self._units[self._series[chosen]].unsqueeze(1).to(truth.device)  # [B, 1, Y]
+        weight = view.scale / self._units[examples.series].unsqueeze(1).to(truth.device)  # [B, 1, Y]
         weight = weight.nan_to_num(1.0)  # of a series that was not measured
         # NaN would reach the gradient of a square.
         return _Rows(view, torch.where(observed, truth, torch.zeros_like(truth)), weight * observed)
@@ -205,12 +205,12 @@ class ForecastProblem:
 
     def _measure_units(self, network: Forecaster) -> Tensor:
         """The usual size of a normalised unit in each series, [S, Y]; NaN where a series has no training forecast."""
-        examples = self._training.latest(UNIT_SAMPLE)
+        examples = self._training.spread(UNIT_SAMPLE)
         _, _, scale = self._left_to_learn(network, examples)
         return series_scale(scale[:, 0], torch.from_numpy(examples.series), count=len(self._sequences.lengths))
 
     def _fit_highway(self, network: Forecaster) -> None:
-        examples = complete_examples(self._training, window=network.window, horizon=self._design.horizon)
+        examples = complete_examples(self._sequences, self._fold, window=network.window, horizon=self._design.horizon)
         if network.highway is None or not len(examples) or self._units is None:
             return
         window, truth, scale = self._left_to_learn(network, examples)
@@ -218,25 +218,21 @@ class ForecastProblem:
         network.highway.fit(window, truth, scale / self._units[examples.series].unsqueeze(1), season=season)
 
     def _left_to_learn(self, network: Forecaster, examples: Examples) -> tuple[Tensor, Tensor, Tensor]:
-        batch = self._gather(examples).batch(torch.arange(len(examples)))
+        batch = self._gatherer.batch(examples)
         return network.left_to_learn(batch.target, batch.future)
 
     def _prepared(self, part: Part) -> tuple[list[Batch], list[Tensor]]:
         """The fixed batches of a part, gathered at their first use."""
         if part not in self._parts:
             examples = self._judged[part]
-            gatherer = self._gather(examples)
+            batches = [self._gatherer.batch(some) for some in examples.batches(EVALUATION_BATCH)]
             scale = torch.from_numpy(self._scale()[examples.series]).unsqueeze(1)  # [E, 1, Y]
-            chunks = torch.split(torch.arange(len(examples)), EVALUATION_BATCH)
-            self._parts[part] = [gatherer.batch(chunk) for chunk in chunks], [scale[chunk] for chunk in chunks]
+            self._parts[part] = batches, list(torch.split(scale, EVALUATION_BATCH))
         return self._parts[part]
 
     def _scale(self) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
         ends, power = self._fold.train_ends, self._metric.scale_power
         return seasonal_errors(self._sequences, ends, season=self._design.season, power=power)
-
-    def _gather(self, examples: Examples) -> Gatherer:
-        return Gatherer(self._sequences, examples, context=self._context, horizon=self._design.horizon)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lstm_tune.data.folds import Fold
 from lstm_tune.data.panel import Integers
-from lstm_tune.data.sequences import Examples, Gatherer, Sequences, training_examples
+from lstm_tune.data.sequences import Examples, Gatherer, Sequences, complete_origins
 from lstm_tune.models.forecaster import Design
 from lstm_tune.models.linear import solve_ridge
 from lstm_tune.tasks.naive import carried
@@ -74,13 +74,11 @@ def fit_ridge(sequences: Sequences, fold: Fold, design: Design) -> Callable[[Ten
         by the validation folds of 9 panels and 28 single series, not by their test parts.
     """
     window = _window_steps(fold.train_ends, season=design.season, horizon=design.horizon)
-    examples = complete_examples(
-        training_examples(sequences, fold, window=window), window=window, horizon=design.horizon
-    )
+    examples = complete_examples(sequences, fold, window=window, horizon=design.horizon)
     weights = torch.full((design.targets, window - 1, design.horizon), torch.nan, dtype=torch.float64)
     slope = torch.full((design.targets, design.horizon), torch.nan, dtype=torch.float64)
     if len(examples):
-        batch = Gatherer(sequences, examples, context=window, horizon=design.horizon).batch(torch.arange(len(examples)))
+        batch = Gatherer(sequences, context=window, horizon=design.horizon).batch(examples)
         past, future, series = _filled(batch.target.double(), window), batch.future.double(), _tensor(examples.series)
         for k in range(design.targets):
             weights[k], slope[k] = _fit(past[:, :, k], future[:, :, k], series)
@@ -96,12 +94,10 @@ def _window_steps(ends: Integers, *, season: int, horizon: int) -> int:
     return 2
 
 
-def complete_examples(examples: Examples, *, window: int, horizon: int) -> Examples:
-    """Those whose window and whole horizon lie within their series' training steps, thinned where there are many."""
-    origins, firsts, limits = examples.origins, examples.firsts, examples.limits
-    keep = (origins - window >= firsts) & (origins + horizon <= limits)
-    complete = Examples(origins[keep], firsts[keep], limits[keep], examples.series[keep])
-    return complete.latest(min(MOST_WINDOWS, MOST_VALUES // (window + horizon)))
+def complete_examples(sequences: Sequences, fold: Fold, *, window: int, horizon: int) -> Examples:
+    """Training forecasts with a full window and a full horizon, thinned where there are many."""
+    complete = complete_origins(sequences, fold, window=window, horizon=horizon)
+    return complete.spread(min(MOST_WINDOWS, MOST_VALUES // (window + horizon)))
 
 
 def _filled(history: Tensor, window: int) -> Tensor:

@@ -22,10 +22,9 @@ def forecast_fold(task: ForecastTask, fold: Fold, network: Ensemble) -> Tensor:
     """What a network forecasts for a fold's block; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q]."""
     horizon = task.design.horizon
     examples = validation_examples(task.sequences, fold, horizon=horizon)
-    gatherer = Gatherer(task.sequences, examples, context=network.context, horizon=horizon)
+    gatherer = Gatherer(task.sequences, context=network.context, horizon=horizon)
     with torch.inference_mode():
-        batches = torch.split(torch.arange(len(examples)), EVALUATION_BATCH)
-        return torch.cat([network(*gatherer.batch(chosen).inputs) for chosen in batches])
+        return torch.cat([network(*gatherer.batch(some).inputs) for some in examples.batches(EVALUATION_BATCH)])
 
 
 def tallies_of(task: ForecastTask, fold: Fold, forecasts: Tensor) -> dict[str, Tally]:

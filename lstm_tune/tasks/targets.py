@@ -38,7 +38,6 @@ def targets_of(task: ForecastTask, fold: Fold) -> Targets:
     """
     horizon = task.design.horizon
     examples = validation_examples(task.sequences, fold, horizon=horizon)
-    gatherer = Gatherer(task.sequences, examples, context=1, horizon=horizon)
     scale = seasonal_errors(task.sequences, fold.train_ends, season=task.design.season, power=1)
-    future = gatherer.batch(torch.arange(len(examples))).future
+    future = Gatherer(task.sequences, context=1, horizon=horizon).batch(examples).future
     return Targets(examples, future, torch.from_numpy(scale[examples.series]).unsqueeze(1))

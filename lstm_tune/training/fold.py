@@ -13,6 +13,9 @@ from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.training.adamw import FusedAdamW, clip
 
+SHUFFLED_EXAMPLES = 2**20
+"""Examples at most that are taken in shuffled passes. A pass over more never ends, so each is drawn by itself."""
+
 AUTO_STEPS = 50
 """Steps of an automatic epoch at most: a pass over a large panel is too long to wait for between two reports."""
 
@@ -149,7 +152,9 @@ class FoldTrainer:
         return loss.detach()
 
     def _next_batch(self) -> Tensor:
-        """Example numbers from one shuffled pass after the other, none left out at the seam."""
+        """Example numbers from one shuffled pass after the other, none left out at the seam; of very many, any."""
+        if self._problem.examples > SHUFFLED_EXAMPLES:
+            return torch.randint(self._problem.examples, (self._batch_size,))
         if len(self._order) < self._batch_size:
             self._order = torch.cat([self._order, torch.randperm(self._problem.examples)])
         batch, self._order = self._order[: self._batch_size], self._order[self._batch_size :]

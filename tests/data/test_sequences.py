@@ -7,7 +7,16 @@ from torch import Tensor
 
 from lstm_tune.data.folds import split_panel
 from lstm_tune.data.panel import Panel
-from lstm_tune.data.sequences import Examples, Gatherer, Sequences, prepare, training_examples, validation_examples
+from lstm_tune.data.sequences import (
+    Examples,
+    Gatherer,
+    Origins,
+    Sequences,
+    complete_origins,
+    prepare,
+    training_origins,
+    validation_examples,
+)
 
 PanelMaker = Callable[..., Panel]
 NAN = float("nan")
@@ -22,8 +31,8 @@ def example_at(sequences: Sequences, origin: int, *, series: int = 0, limit: int
 
 def window(sequences: Sequences, origin: int, *, context: int = 4) -> list[float]:
     """What a window that ends before `origin` shows of the first series."""
-    gatherer = Gatherer(sequences, example_at(sequences, origin), context=context, horizon=1)
-    return gatherer.batch(torch.tensor([0])).target[0, :, 0].tolist()
+    gatherer = Gatherer(sequences, context=context, horizon=1)
+    return gatherer.batch(example_at(sequences, origin)).target[0, :, 0].tolist()
 
 
 def same(found: list[float], expected: list[float]) -> bool:
@@ -90,7 +99,7 @@ def test_covariates_are_filled_from_earlier_rows_only(panel_of: PanelMaker) -> N
 def test_batch_holds_the_rows_around_its_origin(panel_of: PanelMaker) -> None:
     rows = np.arange(8)
     sequences = prepare(panel_of(rows, past=rows + 10, known=rows + 20, static=[7]), missing="error")
-    batch = Gatherer(sequences, example_at(sequences, 5), context=3, horizon=2).batch(torch.tensor([0]))
+    batch = Gatherer(sequences, context=3, horizon=2).batch(example_at(sequences, 5))
     assert batch.target.flatten().tolist() == [2, 3, 4]
     assert batch.past.flatten().tolist() == [12, 13, 14]
     assert batch.known.flatten().tolist() == [22, 23, 24, 25, 26]
@@ -105,7 +114,7 @@ def test_series_never_mix_at_their_borders(panel_of: PanelMaker) -> None:
     origins = np.arange(10)
     series = np.repeat([0, 1, 2], [3, 4, 3])
     examples = Examples(origins, sequences.starts[series], sequences.starts[series + 1], series)
-    batch = Gatherer(sequences, examples, context=6, horizon=6).batch(torch.arange(10))
+    batch = Gatherer(sequences, context=6, horizon=6).batch(examples)
     own = torch.tensor(series + 1).reshape(10, 1, 1)
     for values in (batch.target, batch.past, batch.known, batch.future):
         assert bool((values.isnan() | (values == own)).all())
@@ -114,34 +123,34 @@ def test_series_never_mix_at_their_borders(panel_of: PanelMaker) -> None:
 
 def test_short_series_are_padded_on_the_left(panel_of: PanelMaker) -> None:
     sequences = prepare(panel_of([9, 9, 9], [1, 2, 3]), missing="error")
-    gatherer = Gatherer(sequences, example_at(sequences, 5, series=1), context=4, horizon=1)
-    assert same(gatherer.batch(torch.tensor([0])).target.flatten().tolist(), [NAN, NAN, 1, 2])
+    gatherer = Gatherer(sequences, context=4, horizon=1)
+    assert same(gatherer.batch(example_at(sequences, 5, series=1)).target.flatten().tolist(), [NAN, NAN, 1, 2])
 
 
 def targets(sequences: Sequences, examples: Examples, horizon: int) -> Tensor:
     """The truth of every forecast, [E, h]; rows are told apart by their values."""
-    return Gatherer(sequences, examples, context=1, horizon=horizon).batch(torch.arange(len(examples))).future[..., 0]
+    return Gatherer(sequences, context=1, horizon=horizon).batch(examples).future[..., 0]
 
 
 @pytest.mark.parametrize("gap", [0, 3])
 def test_training_targets_end_before_the_limit(panel_of: PanelMaker, gap: int) -> None:
     sequences = prepare(panel_of(range(30), range(100, 125)), missing="error")
     split = split_panel(sequences.lengths, horizon=4, folds=2, block=4, gap=gap, test=4)
-    found = targets(sequences, training_examples(sequences, split.folds[0], window=5), 4)
+    found = targets(sequences, training_origins(sequences, split.folds[0], window=5).all(), 4)
     assert sorted(set(found[~found.isnan()].tolist())) == [*range(5, 18 - gap), *range(105, 113 - gap)]
 
 
 def test_training_starts_at_half_of_a_series_that_is_shorter_than_two_windows(panel_of: PanelMaker) -> None:
     sequences = prepare(panel_of(range(14)), missing="error")
     split = split_panel(sequences.lengths, horizon=2, folds=1, block=2, gap=0, test=2)
-    assert training_examples(sequences, split.folds[0], window=8).origins.tolist() == [5, 6, 7, 8, 9]
-    assert training_examples(sequences, split.folds[0], window=3).origins.tolist() == [3, 4, 5, 6, 7, 8, 9]
+    assert training_origins(sequences, split.folds[0], window=8).all().origins.tolist() == [5, 6, 7, 8, 9]
+    assert training_origins(sequences, split.folds[0], window=3).all().origins.tolist() == [3, 4, 5, 6, 7, 8, 9]
 
 
 def test_series_that_takes_no_part_gives_no_example(panel_of: PanelMaker) -> None:
     sequences = prepare(panel_of(range(5), range(30)), missing="error")
     fold = split_panel(sequences.lengths, horizon=2, folds=2, block=2, gap=0, test=2).folds[0]
-    assert set(training_examples(sequences, fold, window=2).series.tolist()) == {1}
+    assert set(training_origins(sequences, fold, window=2).all().series.tolist()) == {1}
     assert set(validation_examples(sequences, fold, horizon=2).series.tolist()) == {1}
 
 
@@ -157,11 +166,31 @@ def test_empty_block_gives_no_example(panel_of: PanelMaker) -> None:
     sequences = prepare(panel_of(range(20)), missing="error")
     split = split_panel(sequences.lengths, horizon=2, folds=1, block=2, gap=0, test=0)
     assert len(validation_examples(sequences, split.test, horizon=2)) == 0
-    assert training_examples(sequences, split.test, window=4).origins.tolist() == list(range(4, 20))
+    assert training_origins(sequences, split.test, window=4).all().origins.tolist() == list(range(4, 20))
 
 
 def test_sample_of_examples_spreads_over_all_of_them() -> None:
-    rows = np.arange(100)
-    examples = Examples(rows, rows, rows, rows)
-    assert examples.latest(4).origins.tolist() == [0, 33, 66, 99]
-    assert examples.latest(100) is examples
+    origins = Origins(np.array([0]), np.array([0, 100]), np.array([0]), np.array([100]), stride=1)
+    assert origins.spread(4).origins.tolist() == [0, 33, 66, 99]
+    assert origins.spread(100).origins.tolist() == list(range(100))
+
+
+def test_examples_by_number_are_those_of_the_whole_list(panel_of: PanelMaker) -> None:
+    sequences = prepare(panel_of(range(30), range(3), range(25)), missing="error")
+    fold = split_panel(sequences.lengths, horizon=2, folds=2, block=2, gap=0, test=2).folds[0]
+    origins = training_origins(sequences, fold, window=4)
+    every = origins.all()
+    numbers = np.array([len(origins) - 1, 0, 20, 21, 22, 23])
+    chosen = origins.at(numbers)
+    for name in ("origins", "firsts", "limits", "series"):
+        assert np.array_equal(getattr(chosen, name), getattr(every, name)[numbers])
+    assert np.concatenate([some.origins for some in every.batches(7)]).tolist() == every.origins.tolist()
+
+
+def test_complete_origins_have_a_full_window_and_a_full_horizon(panel_of: PanelMaker) -> None:
+    sequences = prepare(panel_of(range(12), range(5), range(9)), missing="error")
+    fold = split_panel(sequences.lengths, horizon=2, folds=1, block=2, gap=0, test=1).folds[0]
+    every = training_origins(sequences, fold, window=4).all()
+    is_complete = (every.origins - 4 >= every.firsts) & (every.origins + 2 <= every.limits)
+    found = complete_origins(sequences, fold, window=4, horizon=2).all()
+    assert found.origins.tolist() == every.origins[is_complete].tolist() == [4, 5, 6, 7, 21]

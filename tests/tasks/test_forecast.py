@@ -103,7 +103,7 @@ def test_rows_that_judge_leave_every_training_batch_as_it_is(panel_of: PanelMake
     panel = rich_panel(panel_of)
     changed = with_other_judging_rows(panel, split_of(panel), fold)
     problems = [task_of(one, missing=missing).problems(chosen())[fold] for one in (panel, changed)]
-    before, after = (problem._gatherer.batch(torch.arange(problem.examples)) for problem in problems)
+    before, after = (problem._gatherer.batch(problem._training.all()) for problem in problems)
     for name in ("target", "past", "static", "future"):
         assert torch.equal(getattr(before, name).nan_to_num(-1), getattr(after, name).nan_to_num(-1))
     history = before.target.shape[1]
@@ -190,7 +190,7 @@ def test_tally_of_a_perfect_forecast_is_zero_with_a_count_for_each_step(panel_of
 def test_without_a_test_part_the_final_training_sees_every_row_and_is_not_judged(panel_of: PanelMaker) -> None:
     task = task_of(panel_of(range(24)), test=0, gap=2)
     problem = task.final_problem(chosen())
-    batch = problem._gatherer.batch(torch.arange(problem.examples))
+    batch = problem._gatherer.batch(problem._training.all())
     assert float(batch.future.nan_to_num(-1).max()) == 23
     with torch.inference_mode():
         tally = problem.tally(seeded_network(problem, chosen()).eval(), "validation")

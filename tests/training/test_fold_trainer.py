@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lstm_tune.models.problem import Part, Tally
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
+from lstm_tune.training import fold
 from lstm_tune.training.fold import FoldTrainer, Portions
 
 CPU = torch.device("cpu")
@@ -149,6 +150,15 @@ def test_each_pass_shows_every_example_once() -> None:
     trainer(Line(log=lambda chosen: seen.extend(chosen.tolist()))).train(5)
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
     assert seen[:10] != seen[10:]
+
+
+def test_very_many_examples_are_drawn_without_a_list_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "SHUFFLED_EXAMPLES", 9)
+    seen: list[int] = []
+    one = trainer(Line(log=lambda chosen: seen.extend(chosen.tolist())))
+    one.train(50)
+    assert set(seen) == set(range(10))
+    assert one.state()["order"].numel() == 0
 
 
 def test_batch_larger_than_the_data_is_the_data() -> None:
