@@ -8,13 +8,13 @@ from string import Template
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from lstm_tune import __version__
 from lstm_tune.report import words
 from lstm_tune.report.facts import RunFacts
 from lstm_tune.report.figures import Chart, Figure
 from lstm_tune.report.theme import DARK, LIGHT, config
+from lstm_tune.report.vega import vega_bundle
 
 SECTIONS = {
     "Test": ("test",),
@@ -31,9 +31,6 @@ MISSING = {
     "Training": "No trial has reported an epoch yet.",
 }
 """What a section says that has no figure."""
-
-VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
-"""Release of Vega-Lite that the specifications are written for."""
 
 
 def render_page(facts: RunFacts, figures: Mapping[str, Figure]) -> str:
@@ -58,9 +55,7 @@ def render_page(facts: RunFacts, figures: Mapping[str, Figure]) -> str:
         details=_details(facts, figures),
         version=escape(__version__),
         style=_asset("page.css"),
-        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE).replace(
-            "</script", "<\\/script"
-        ),
+        vega=vega_bundle(),
         content=_json({"themes": _themes(), "data": data, "figures": specs}),
         script=_asset("page.js"),
     )

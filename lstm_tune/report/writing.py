@@ -5,14 +5,16 @@ from pathlib import Path
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from lstm_tune.report.facts import RunFacts, read_facts
 from lstm_tune.report.figures import Figure
 from lstm_tune.report.forecasts import forecast_figures
-from lstm_tune.report.page import VEGA_LITE, render_page
+from lstm_tune.report.page import render_page
 from lstm_tune.report.search_figures import search_figures
 from lstm_tune.report.theme import LIGHT, themed
 from lstm_tune.report.training_figures import training_figures
+from lstm_tune.report.vega import VEGA_LITE
 from lstm_tune.spec.errors import InputError
 from lstm_tune.spec.paths import RunPaths, write_atomically
 
@@ -59,7 +61,8 @@ def write_pictures(paths: RunPaths, output: Path | None = None) -> Path:
 
 def figures_of(facts: RunFacts) -> Mapping[str, Figure]:
     """Every figure that the run has the numbers for."""
-    return {**forecast_figures(facts), **search_figures(facts), **training_figures(facts)}
+    with debug_mode(False):  # does not check each part of a chart again; that takes a third of the time
+        return {**forecast_figures(facts), **search_figures(facts), **training_figures(facts)}
 
 
 def picture(figure: Figure) -> bytes:

@@ -10,9 +10,10 @@ from lstm_tune.report.axes import INACTIVE, axis_of
 from lstm_tune.report.facts import read_facts
 from lstm_tune.report.figures import Figure
 from lstm_tune.report.forecasts import MOST_ROWS, MOST_SERIES, shown_forecasts
-from lstm_tune.report.page import SECTIONS, VEGA_LITE, specification
+from lstm_tune.report.page import SECTIONS, specification
 from lstm_tune.report.search_figures import trials_table
 from lstm_tune.report.theme import DARK, LIGHT, themed
+from lstm_tune.report.vega import VEGA_LITE
 from lstm_tune.report.writing import figures_of, picture
 from lstm_tune.spec.events import Event
 from lstm_tune.spec.paths import RunPaths

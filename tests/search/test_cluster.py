@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray._private import worker as ray_worker
 
 from lstm_tune.search.cluster import environment, running_ray
 
@@ -24,6 +25,11 @@ def test_running_ray_is_used_and_left_alone(tmp_path: Path) -> None:
     with running_ray(tmp_path):
         assert ray.get_runtime_context().get_job_id() == before
     assert ray.is_initialized()
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_private_ray_starts_nothing_that_trials_do_not_need() -> None:
+    assert set(ray_worker._global_node.all_processes) == {"gcs_server", "raylet"}
 
 
 @pytest.mark.usefixtures("shared_ray")
