@@ -33,9 +33,9 @@ WORKERS: dict[str, str | None] = {
 """What the processes of a local Ray inherit. Workers import torch while the driver prepares the search."""
 
 UNNEEDED = ("start_api_server", "start_monitor", "start_log_monitor")
-"""What a private Ray does without: its dashboard, which it starts even when told not to, its autoscaler, and what copies
-workers' output to the driver. Starting them takes two seconds, ending them one. They have no public switch; a Ray that
-calls them otherwise starts them."""
+"""What a private Ray does without: its dashboard, which it starts even when told not to, its autoscaler, and what
+copies workers' output to the driver. Starting them takes two seconds, ending them one. They have no public switch; a
+Ray that calls them otherwise starts them."""
 
 
 @contextmanager
