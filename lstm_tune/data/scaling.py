@@ -1,11 +1,13 @@
 """Statistics fitted on a fold's training rows and on nothing else."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_tune.data.folds import Fold
+from lstm_tune.data.grid import CHUNK_ROWS
 from lstm_tune.data.panel import Feature, Floats, Integers, category_counts
 from lstm_tune.data.sequences import Sequences
 
@@ -36,11 +38,11 @@ class ColumnStatistics:
 
 def training_rows(sequences: Sequences, fold: Fold) -> NDArray[np.bool_]:
     """Which rows a fold may learn from, bool [N]."""
-    rows = np.zeros(len(sequences.target), dtype=bool)
-    sizes = np.diff(sequences.starts)
-    within = np.arange(len(rows)) - np.repeat(sequences.starts[:-1], sizes)
-    rows[:] = within < np.repeat(fold.train_ends, sizes)
-    return rows
+    starts = sequences.starts[:-1]
+    change = np.zeros(len(sequences.target) + 1, dtype=np.int8)
+    change[starts] = 1
+    np.subtract.at(change, starts + fold.train_ends, 1)
+    return np.cumsum(change[:-1], dtype=np.int8).astype(np.bool_)
 
 
 def fit_statistics(
@@ -100,16 +102,29 @@ def seasonal_errors(sequences: Sequences, ends: Integers, *, season: int, power:
 
 def _mean_difference(sequences: Sequences, ends: Integers, lag: int, power: int) -> Doubles:
     """Mean |y_t - y_(t-lag)|^power over each series' steps before its end; NaN where there is no pair; [S, Y]."""
-    target = sequences.target.astype(np.float64)
-    sizes = np.diff(sequences.starts)
-    within = np.arange(len(target)) - np.repeat(sequences.starts[:-1], sizes)
-    counts = (within >= lag) & (within < np.repeat(ends, sizes))
-    difference = np.zeros_like(target)
-    difference[lag:] = np.abs(target[lag:] - target[:-lag]) ** power
-    valid = counts[:, None] & ~np.isnan(difference)
-    series = np.repeat(np.arange(len(sizes)), sizes)
-    sums, numbers = (np.zeros((len(sizes), target.shape[1])) for _ in range(2))
-    np.add.at(sums, series, np.where(valid, difference, 0.0))
-    np.add.at(numbers, series, valid)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums / numbers
+    means = []
+    for first, last in _groups(sequences.starts):
+        starts = sequences.starts[first : last + 1]
+        target = sequences.target[starts[0] : starts[-1]].astype(np.float64)
+        series = np.repeat(np.arange(last - first), np.diff(starts))
+        within = np.arange(len(target)) - (starts[:-1] - starts[0])[series]
+        counts = (within >= lag) & (within < ends[first:last][series])
+        difference = np.zeros_like(target)
+        difference[lag:] = np.abs(target[lag:] - target[:-lag]) ** power
+        valid = counts[:, None] & ~np.isnan(difference)
+        sums, numbers = (
+            np.stack([np.bincount(series, column, minlength=last - first) for column in values.T], axis=1)
+            for values in (np.where(valid, difference, 0.0), valid)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means.append(sums / numbers)
+    return np.concatenate(means)
+
+
+def _groups(starts: Integers) -> Iterator[tuple[int, int]]:
+    """Series that are looked at together, as the first and the one after the last: about a million rows."""
+    first = 0
+    while first < len(starts) - 1:
+        last = max(int(np.searchsorted(starts, starts[first] + CHUNK_ROWS, side="right")) - 1, first + 1)
+        yield first, last
+        first = last
