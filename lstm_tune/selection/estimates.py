@@ -29,7 +29,7 @@ FEWEST_UNITS = 8
 fewer an 80 % interval would have to reach beyond everything ever seen."""
 
 FEWEST_TIMES = 3
-"""Times that a panel's interval needs: two leave one degree of freedom, and an interval wider than any use."""
+"""Times that an interval needs: two leave one degree of freedom, and an interval wider than any use."""
 
 MOST_PIECES = 50
 """Pieces that are left out in turn for the spread: more would change the choice by no more than 2 % of the data."""
@@ -215,8 +215,9 @@ def interval(
     Three cases:
 
     - eight times or more: a bootstrap of runs of times, its percentiles expanded for the small sample (Hesterberg);
-    - fewer, but three or more, in a panel of at least eight series: a t interval over the cross-sections, which are
-      means over series and so nearly normal;
+    - fewer, but three or more: a t interval for the logarithm of a time's error. On 28 real series 80 % intervals from
+      three to six blocks of the history held the error of the seasonal naive, the last value and the drift on the next
+      block in 76 to 79 % of cases; the end is two to six times the beginning;
     - series that are each in one fold only (subjects, documents): a test holds other series, so series are resampled.
 
     Otherwise there is none, and the reason says so.
@@ -243,12 +244,12 @@ def interval(
         tail = _expanded_tail(units.number, level)
         low, high = np.quantile(draws, [tail, 1 - tail])
         return Interval(float(low), float(high), f"{share}, by a bootstrap of {units.words()}")
-    is_panel = len(np.unique(oof.series)) >= MANY_SERIES
-    if is_panel and units.number >= FEWEST_TIMES:
-        half = _t_half_width(pooled, size, level)
-        return Interval(center - half, center + half, f"{share}, by the spread over {units.words()}")
-    needed = FEWEST_TIMES if is_panel else FEWEST_UNITS
-    return Interval(None, None, f"no interval: {units.words()} were judged and {needed} are needed")
+    if units.number < FEWEST_TIMES:
+        return Interval(None, None, f"no interval: {units.words()} were judged and {FEWEST_TIMES} are needed")
+    factor = _t_factor(pooled, size, level)
+    if factor is None:
+        return Interval(None, None, f"no interval: some of {units.words()} were forecast without any error")
+    return Interval(center / factor, center * factor, f"{share}, by the spread over {units.words()}")
 
 
 def score_interval(oof: OutOfFold, *, finish: Finish, seed: int, repeats: int = 1000, level: float = 0.8) -> Interval:
@@ -308,10 +309,12 @@ def _expanded_tail(number: int, level: float) -> float:
     return float(special.ndtr(-reach))
 
 
-def _t_half_width(pooled: Pooled, size: int, level: float) -> float:
-    """Half of a t prediction interval for the mean of `size` further times."""
+def _t_factor(pooled: Pooled, size: int, level: float) -> float | None:
+    """What a t prediction interval for `size` further times multiplies and divides by; None after an error of zero."""
     sums, counts = pooled.totals(0)
-    errors = pooled.finish(sums / counts)
+    if (sums <= 0).any():
+        return None
+    errors = np.log(pooled.finish(sums / counts))
     number = len(errors)
     reach = special.stdtrit(number - 1, (1 + level) / 2)
-    return float(reach * errors.std(ddof=1) * math.sqrt(1 / size + 1 / number))
+    return math.exp(reach * errors.std(ddof=1) * math.sqrt(1 / size + 1 / number))

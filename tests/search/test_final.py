@@ -126,8 +126,10 @@ def test_the_verdict_is_told_and_kept(folder: Path) -> None:
     kept = json.loads(run.paths.verdict.read_text())
     assert kept["sentences"] == verdict.sentences
     assert outcome.advice == verdict.advice == kept["advice"]
-    assert verdict.low is None  # two forecasts on a short series are too few for an interval
-    assert "no interval" in verdict.sentences[1]
+    assert verdict.low is not None
+    assert verdict.high is not None
+    assert verdict.low < kept["expected"] < verdict.high
+    assert f"80 % interval {verdict.low:.4g} to {verdict.high:.4g}, approximate" in verdict.sentences[1]
     assert "(one forecast: no interval)" in verdict.sentences[2]
     assert (kept["test_low"], kept["test_high"], kept["interval_level"]) == (None, None, 0.8)
     assert "The interval around each forecast is meant to hold 80% of true values" in verdict.sentences[3]

@@ -137,13 +137,42 @@ def test_subjects_that_are_each_in_one_fold_are_tested_on_other_subjects() -> No
     assert 0.7 <= found.coverage <= 0.9
 
 
-def test_few_blocks_are_corrected_fold_by_fold_and_have_no_interval() -> None:
+def test_few_blocks_are_corrected_fold_by_fold() -> None:
     losses = np.array([[1.0, 2.0, 6.0], [3.0, 2.5, 1.0]])
     claim = bias_corrected(blocks_of(losses, folds=3), finish=same, rule=smallest, test_blocks=1, seed=0)
     # Without fold 0 the second is chosen (3.0); without fold 1 the second (2.5); without fold 2 the first (6.0).
-    assert (claim.naive, claim.corrected) == (pytest.approx(6.5 / 3), pytest.approx(11.5 / 3))
-    assert (claim.low, claim.high, claim.blocks) == (None, None, 3)
-    assert "no interval: 3 points in time were judged and 8 are needed" in claim.reason
+    assert (claim.naive, claim.corrected, claim.blocks) == (pytest.approx(6.5 / 3), pytest.approx(11.5 / 3), 3)
+    reach = stats.t.ppf(0.9, 2) * np.log([3.0, 2.5, 6.0]).std(ddof=1) * (1 + 1 / 3) ** 0.5
+    ends = (11.5 / 3 / np.exp(reach), 11.5 / 3 * np.exp(reach))
+    assert (claim.low, claim.high) == (pytest.approx(ends[0]), pytest.approx(ends[1]))
+
+
+def test_two_blocks_have_no_interval() -> None:
+    claim = bias_corrected(
+        blocks_of(np.array([[1.0, 2.0], [3.0, 1.5]]), folds=2), finish=same, rule=smallest, test_blocks=1, seed=0
+    )
+    assert (claim.low, claim.high) == (None, None)
+    assert "no interval: 2 points in time were judged and 3 are needed" in claim.reason
+
+
+def test_a_block_without_error_leaves_no_interval() -> None:
+    found = interval(blocks_of(np.array([[1.0, 0.0, 2.0]]), folds=3), 1.0, finish=same, test_blocks=1, seed=0)
+    assert (found.low, found.reason) == (None, "no interval: some of 3 points in time were forecast without any error")
+
+
+@pytest.mark.parametrize("blocks", [3, 4, 6])
+def test_intervals_from_few_blocks_hold_the_share_they_promise(blocks: int) -> None:
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(SEARCHES):
+        *seen, future = np.exp(0.4 * random.normal(size=blocks + 1))
+        found = interval(
+            blocks_of(np.array([seen]), folds=blocks), float(np.mean(seen)), finish=same, test_blocks=1, seed=0
+        )
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= future <= found.high
+    assert 0.75 <= held / SEARCHES <= 0.85
 
 
 def test_fold_by_fold_correction_is_not_biased_among_equal_trials() -> None:
@@ -211,9 +240,9 @@ def test_the_rule_that_chose_is_the_rule_that_is_corrected() -> None:
 def test_t_interval_of_a_short_panel_is_that_of_its_cross_sections() -> None:
     losses = np.random.default_rng(0).gamma(9, 1 / 9, (1, 40))
     found = interval(blocks_of(losses, folds=4, series=10), 1.5, finish=same, test_blocks=20, seed=0)
-    spread = losses.reshape(4, 10).mean(axis=1).std(ddof=1)
-    half = stats.t.ppf(0.9, 3) * spread * (1 / 2 + 1 / 4) ** 0.5
-    assert (found.low, found.high) == (pytest.approx(1.5 - half), pytest.approx(1.5 + half))
+    spread = np.log(losses.reshape(4, 10).mean(axis=1)).std(ddof=1)
+    factor = np.exp(stats.t.ppf(0.9, 3) * spread * (1 / 2 + 1 / 4) ** 0.5)
+    assert (found.low, found.high) == (pytest.approx(1.5 / factor), pytest.approx(1.5 * factor))
     assert (
         found.reason
         == "an approximate interval for 80% of tests of 2 points in time, by the spread over 4 points in time"
