@@ -149,7 +149,7 @@ def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot, *, ma
 
     jobs = [_repetition(session, end, max_epochs=max_epochs) for end in finalists]
     expected_s = sum(end.seconds for end in finalists)
-    results = run_jobs(session.task, jobs, slot=slot, expected_s=expected_s, report=report)
+    results = run_jobs(session.task, jobs, crew=session.crew, slot=slot, expected_s=expected_s, report=report)
     pairs = zip(finalists, results, strict=True)
     return {end.trial: result for end, result in pairs if result is not None}
 

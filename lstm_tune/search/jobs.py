@@ -1,12 +1,13 @@
-"""Training after the search: a few independent jobs, in this process when they are short, else in Ray workers."""
+"""Training after the search: a few independent jobs, in the search's workers, or in this process or new workers."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ray
 import torch
 
 from lstm_tune.search.cluster import own_device
+from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.tasks.forecast import ForecastTask
@@ -16,17 +17,26 @@ Job = Callable[[ForecastTask, torch.device], T]
 """(task, device) -> result; it must be possible to send it to another process."""
 
 SHORT_S = 20.0
-"""Training below this is done by the driving process; a Ray worker needs four seconds and more to import torch."""
+"""Training below this is done by the driving process; a new worker needs two seconds and more to import torch."""
 
 
 def run_jobs(
-    task: ForecastTask, jobs: Sequence[Job[T]], *, slot: Slot, expected_s: float, report: Callable[[int], None]
+    task: ForecastTask,
+    jobs: Sequence[Job[T]],
+    *,
+    crew: Crew,
+    slot: Slot,
+    expected_s: float,
+    report: Callable[[int], None],
 ) -> list[T]:
     """The results of all jobs, in their order.
+
+    The search's workers do them where there are any. A resumed run may have none; then short jobs are done here.
 
     Args:
         task: what each job is called with; workers share one copy.
         jobs: what to run.
+        crew: the search's workers.
         slot: what each job occupies.
         expected_s: seconds of training of all jobs together.
         report: called with the number of finished jobs, from 0.
@@ -35,9 +45,31 @@ def run_jobs(
         DivergedError: a job's training diverged.
     """
     report(0)
+    if workers := crew.of(slot):
+        try:
+            return _run_by(workers, jobs, slot, report)
+        except ray.exceptions.RayActorError:  # out of memory, or its node is gone: all once more without them
+            crew.end()
+            report(0)
     if expected_s < SHORT_S and not slot.gpus:
         return _run_here(task, jobs, slot, report)
     return _run_remotely(task, jobs, slot, report)
+
+
+def _run_by(workers: list[Any], jobs: Sequence[Job[T]], slot: Slot, report: Callable[[int], None]) -> list[T]:
+    results: dict[int, T] = {}
+    left, under_way = list(enumerate(jobs)), dict[Any, tuple[int, Any]]()
+    while left or under_way:
+        while left and workers:
+            number, job = left.pop(0)
+            worker = workers.pop()
+            under_way[worker.train.remote(job, slot.threads)] = number, worker
+        (done,), _ = ray.wait(list(under_way))
+        number, worker = under_way.pop(done)
+        results[number] = _result(done)
+        workers.append(worker)
+        report(len(results))
+    return [results[number] for number in range(len(jobs))]
 
 
 def _run_here(task: ForecastTask, jobs: Sequence[Job[T]], slot: Slot, report: Callable[[int], None]) -> list[T]:
@@ -56,8 +88,13 @@ def _run_remotely(task: ForecastTask, jobs: Sequence[Job[T]], slot: Slot, report
     while waiting:
         _, waiting = ray.wait(waiting)
         report(len(jobs) - len(waiting))
+    return [_result(one) for one in pending]
+
+
+def _result(done: Any) -> Any:
+    """What a job returned, or its own error."""
     try:
-        return list(ray.get(pending))
+        return ray.get(done)
     except ray.exceptions.RayTaskError as error:
         raise error.cause if isinstance(error.cause, DivergedError) else error from None
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.schedulers import Schedule
 from lstm_tune.search.searcher import StudySearcher
@@ -23,6 +24,9 @@ from lstm_tune.tasks.forecast import ForecastTask
 
 LOOK_S = 0.5
 """Between two looks at the clock and at the user's wish to stop, while no worker reports."""
+
+LAST_WORD_S = 10.0
+"""A worker may take this long to end its epoch and say how far its trial came, once the search is over."""
 
 FAILED_STARTS = 3
 """Workers in a row that do not come up before the search is given up; one whose node is lost may be among them."""
@@ -71,6 +75,7 @@ class Pool:
         schedule: stops poor trials; one that needs no checkpoints.
         usual: the slots that trials have at first.
         stop: limits and interruption.
+        crew: takes over the workers that are idle at the end.
     """
 
     def __init__(
@@ -82,12 +87,14 @@ class Pool:
         *,
         usual: Iterable[Slot],
         stop: StopRule,
+        crew: Crew,
     ) -> None:
         self._shared = ray.put(task), ray.put(settings)
         self._searcher = searcher
         self._schedule = schedule
         self._usual = frozenset(usual)
         self._stop = stop
+        self._crew = crew
         self._names = map(str, count())
         self._waiting: deque[_Attempt] = deque()
         self._calls: dict[Any, _Process] = {}
@@ -110,9 +117,14 @@ class Pool:
                 answered, _ = ray.wait(list(self._calls), timeout=LOOK_S)
                 for call in answered:
                     self._answered(self._calls.pop(call), call)
+            if not (self._stop.interrupted or self._stop.failure):
+                self._hear_last_words(f"cut off: {self._stop.reason}")
         finally:
             for process in list(self._processes):
-                self._end(process)
+                if process.is_idle and process.slot in self._usual:
+                    self._crew.take_over(process.slot, process.actor)
+                else:
+                    self._end(process)
 
     def _take_orders(self) -> None:
         """Takes trials from the searcher, which knows how many may be under way."""
@@ -169,6 +181,23 @@ class Pool:
         else:
             process.attempt = None
             self._searcher.ended(attempt.name, report)
+
+    def _hear_last_words(self, reason: str) -> None:
+        """Takes what trials reached that a limit cuts off: the first ones may be the best that there are."""
+        steps = {process: call for call, process in self._calls.items() if process.attempt}
+        words = {process.actor.cut_off.remote(reason): process for process in steps}
+        answered, _ = ray.wait(list(words), num_returns=len(words), timeout=LAST_WORD_S) if words else ([], [])
+        for word in answered:
+            process = words[word]
+            attempt, process.attempt = process.attempt, None
+            assert attempt, "it was under way"
+            with suppress(ray.exceptions.RayError):
+                report, last = ray.get([steps[process], word])
+                if report.outcome is None:
+                    self._searcher.reported(attempt.name, report)
+                    report = last
+                if report.outcome is not None:
+                    self._searcher.ended(attempt.name, report)
 
     def _goes_on(self, trial: int, report: Report) -> bool:
         return report.best is None or self._schedule.goes_on(

@@ -65,13 +65,19 @@ def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun, *, 
 def _search_and_conclude(session: Session, first: list[dict[str, Value]], run_fold: FoldRun) -> Outcome:
     placement, remarks = choose_resources(session.experiment, session.prepared, session.paths)
     _announce(session, placement, remarks)
-    is_interrupted = _search(session, placement, first)
-    _weigh_hyperparameters(session)
-    if is_interrupted:
-        return Outcome(session.paths.root, interrupted=True)
-    _score_statistical(session)
-    nested = nested_scores(session, run_fold) if session.experiment.validation.nested else ()
-    return conclude(session, placement.main, nested)
+    try:
+        is_interrupted = _search(session, placement, first)
+        _weigh_hyperparameters(session)
+        if is_interrupted:
+            return Outcome(session.paths.root, interrupted=True)
+        _score_statistical(session)
+        nested: Sequence[float] = ()
+        if session.experiment.validation.nested:
+            session.crew.end()  # the searches before each fold need the room
+            nested = nested_scores(session, run_fold)
+        return conclude(session, placement.main, nested)
+    finally:
+        session.crew.end()
 
 
 def _announce(session: Session, placement: Placement, remarks: Sequence[Event]) -> None:
@@ -163,6 +169,7 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
             keep_losses=session.losses.keep,
             forget=checkpoints.remove if checkpoints else lambda trial: None,
             log_failure=lambda trial, text: write_atomically(paths.trial_log(trial), text),
+            crew=session.crew,
         ),
         session.record,
         stop,

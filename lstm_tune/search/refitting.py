@@ -69,7 +69,7 @@ def _train(session: Session, finalists: Finalists, members: Sequence[Member], sl
 
     expected_s = sum(finalists.ends[member.trial].seconds for member in members)
     try:
-        return run_jobs(session.task, jobs, slot=slot, expected_s=expected_s, report=report)
+        return run_jobs(session.task, jobs, crew=session.crew, slot=slot, expected_s=expected_s, report=report)
     except DivergedError as error:
         named = f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(map(str, trials))}"
         problem = f"The final training of {named} failed: {error}"

@@ -1,11 +1,12 @@
 """One process's work on a run: what its stages share."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
 from lstm_tune.bundle.files import Preprocessing
+from lstm_tune.search.crew import Crew
 from lstm_tune.search.proposals import defaults
 from lstm_tune.search.recorder import Recorder
 from lstm_tune.selection.losses import Blocks, LossStore
@@ -31,12 +32,14 @@ class Session:
         prepared: its data, folds and space.
         paths: the run's files.
         record: takes events.
+        crew: workers that one stage leaves to the next.
     """
 
     experiment: Experiment
     prepared: Prepared
     paths: RunPaths
     record: Recorder
+    crew: Crew = field(default_factory=Crew)
 
     @property
     def task(self) -> ForecastTask:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Placement
 from lstm_tune.search.pool import Pool
 from lstm_tune.search.schedulers import Schedule
@@ -36,6 +37,7 @@ class Search:
         log_failure: keeps the traceback of a failed trial.
         keep_losses: keeps the out-of-fold losses of a complete trial.
         forget: removes what a trial kept while it was under way.
+        crew: takes over the workers that are idle at the end.
     """
 
     task: ForecastTask
@@ -51,6 +53,7 @@ class Search:
     log_failure: Callable[[int, str], None]
     keep_losses: Callable[[int, NDArray[np.float64]], None]
     forget: Callable[[int], None]
+    crew: Crew
 
 
 def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule) -> None:
@@ -84,7 +87,7 @@ def _train(search: Search, searcher: StudySearcher, stop: StopRule) -> None:
     task, settings, placement = search.task, search.settings, search.placement
     if not search.schedule.needs_checkpoints:
         usual = [slot for slot, _ in placement.kinds]
-        Pool(task, settings, searcher, search.schedule, usual=usual, stop=stop).run()
+        Pool(task, settings, searcher, search.schedule, usual=usual, stop=stop, crew=search.crew).run()
         return
     from lstm_tune.search.population import train_population  # Ray Tune takes a second and a half to import
 

@@ -3,7 +3,7 @@
 import gc
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -135,11 +135,7 @@ class TrialWorker:
 
     def begin(self, order: Order) -> None:
         """Takes another trial, after giving back the memory of the one before."""
-        self._lockstep = None
-        if self._device.type == "cuda":
-            gc.collect()
-            torch.cuda.empty_cache()
-        torch.set_num_threads(order.slot.threads)
+        self._prepare(order.slot.threads)
         self._trial = order.trial
         self._hyperparameters = order.hyperparameters
         self._last = None
@@ -168,6 +164,22 @@ class TrialWorker:
             self._seconds += time.monotonic() - started
             ending: Ending = "out of memory" if is_memory_error(error) else "failed"
             return self._report(ending, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    def cut_off(self, reason: str) -> Report:
+        """The trial as it stands, as its last report; one that has no score yet has no outcome either."""
+        return self._report("complete", reason) if self._lockstep and self._lockstep.best else self._report()
+
+    def train(self, job: Callable[[Any, torch.device], Any], threads: int) -> Any:
+        """Trains something else than a trial: what the job makes of the task on this worker's device."""
+        self._prepare(threads)
+        return job(self._task, self._device)
+
+    def _prepare(self, threads: int) -> None:
+        self._lockstep = None
+        if self._device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+        torch.set_num_threads(threads)
 
     def checkpoint(self) -> Checkpoint:
         """The state of all folds as it is now."""

@@ -10,18 +10,19 @@ import pytest
 import ray
 
 from lstm_tune.search import pool
+from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.schedulers import build_schedule
 from lstm_tune.search.stopping import StopRule
-from lstm_tune.search.worker import Order, Report
+from lstm_tune.search.worker import Ending, Order, Report
 from lstm_tune.spec.errors import ClusterError
 from lstm_tune.spec.space import Range
 from lstm_tune.training.lockstep import EpochResult
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 SMALL, LARGE = Slot(0.5, 0), Slot(1, 0)
-DIES, BREAKS, SLEEPS = 100, 101, 102
-"""Trials that end their process, that raise, that take their time."""
+DIES, BREAKS, SLEEPS, IS_SLOW = 100, 101, 102, 103
+"""Trials that end their process, that raise, that take their time, that take it for each epoch."""
 
 
 class IdleWorker:
@@ -41,20 +42,31 @@ class IdleWorker:
             raise ValueError("a worker never raises")
         if self._order.trial == SLEEPS:
             time.sleep(60)
+        if self._order.trial == IS_SLOW:
+            time.sleep(1)
         self._epoch += 1
+        return self._report("complete" if self._epoch == 3 and self._order.trial != IS_SLOW else None)
+
+    def cut_off(self, reason: str) -> Report:
+        return self._report("complete")
+
+    def _report(self, outcome: Ending | None) -> Report:
         score = float(self._order.trial)
         last = EpochResult(self._epoch, (score,), (score,))
-        done = "complete" if self._epoch == 3 else None
-        return Report(self._order.hyperparameters, self._epoch, last, last, (), 0.0, "here", done)
+        return Report(self._order.hyperparameters, self._epoch, last, last, (), 0.0, "here", outcome)
 
 
 @dataclass
 class Orders:
-    """Hands out trials in order and remembers what is said of them, by number; may stop after the first one's end."""
+    """Hands out trials in order and remembers what is said of them, by number.
+
+    After the first one's end the user may stop the search, or its time may be up.
+    """
 
     waiting: list[Order]
     live_at_most: int = 2
     is_impatient: bool = False
+    is_late: bool = False
     stop: StopRule = field(default_factory=lambda: StopRule(time_limit_s=60, stop_when_stale=None))
     live: dict[str, Order] = field(default_factory=dict)
     told: list[tuple[int, int]] = field(default_factory=list)
@@ -73,6 +85,8 @@ class Orders:
     def ended(self, name: str, report: Report) -> None:
         self.ends.append((self.live.pop(name).trial, report.epoch))
         self.stop.interrupted = self.is_impatient
+        if self.is_late:
+            self.stop._deadline = time.monotonic()
 
     def died(self, name: str) -> None:
         self.deaths.append(self.live.pop(name).trial)
@@ -84,7 +98,11 @@ def orders(*trials: int, slot: Slot = SMALL) -> list[Order]:
 
 def trained(found: Orders, *, scheduler: str = "none", task: Any = None) -> Orders:
     schedule = build_schedule(scheduler, max_epochs=4, space={"units": Range(1, 1000)}, seed=0)
-    pool.Pool(task, None, found, schedule, usual=[SMALL], stop=found.stop).run()  # type: ignore[arg-type]
+    crew = Crew()
+    try:
+        pool.Pool(task, None, found, schedule, usual=[SMALL], stop=found.stop, crew=crew).run()  # type: ignore[arg-type]
+    finally:
+        crew.end()
     return found
 
 
@@ -106,6 +124,21 @@ def test_scheduler_stops_trials_with_their_last_report_told_once() -> None:
     found = trained(Orders(orders(1, 2, 3), live_at_most=1), scheduler="asha")
     assert found.ends == [(1, 3), (2, 1), (3, 1)]
     assert found.told == [(1, 1), (1, 2)]
+
+
+def test_trial_that_the_time_limit_cuts_off_says_how_far_it_came() -> None:
+    found = trained(Orders(orders(IS_SLOW, 1), is_late=True))
+    assert [trial for trial, _ in found.ends] == [1, IS_SLOW]
+    _, epochs = found.ends[-1]
+    assert epochs >= 1
+    assert not found.live
+
+
+def test_trial_whose_worker_does_not_answer_in_time_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "LAST_WORD_S", 0.2)
+    found = trained(Orders(orders(SLEEPS, 1), is_late=True))
+    assert [trial for trial, _ in found.ends] == [1]
+    assert [order.trial for order in found.live.values()] == [SLEEPS]
 
 
 @pytest.mark.parametrize("trial", [DIES, BREAKS])

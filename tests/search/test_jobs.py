@@ -1,0 +1,84 @@
+"""Trainings after the search, in workers that it left."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import ray
+import torch
+
+from lstm_tune.search.crew import Crew
+from lstm_tune.search.jobs import run_jobs
+from lstm_tune.search.placement import Slot
+from lstm_tune.spec.errors import DivergedError
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+SLOT = Slot(0.5, 0)
+TASK: Any = "the task"
+CPU = torch.device("cpu")
+
+
+class Worker:
+    """Holds a task as a worker of the search does."""
+
+    def train(self, job: Callable[[Any, torch.device], Any], threads: int) -> Any:
+        assert threads == 1
+        return job("the worker's task", CPU)
+
+
+@pytest.fixture
+def crew() -> Iterator[Crew]:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
+    crew = Crew()
+    for _ in range(2):
+        crew.take_over(SLOT, ray.remote(num_cpus=0)(Worker).remote())
+    yield crew
+    crew.end()
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def numbered(number: int) -> Callable[[Any, torch.device], Any]:
+    return lambda task, device: (number, task, os.getpid())
+
+
+def run(crew: Crew, *jobs: Callable[[Any, torch.device], Any], slot: Slot = SLOT) -> tuple[list[Any], list[int]]:
+    """What the jobs returned, and what was reported meanwhile."""
+    told: list[int] = []
+    return run_jobs(TASK, jobs, crew=crew, slot=slot, expected_s=0.0, report=told.append), told
+
+
+def test_the_crew_shares_the_jobs_and_results_keep_their_order(crew: Crew) -> None:
+    results, told = run(crew, *map(numbered, range(5)))
+    assert [number for number, _, _ in results] == [0, 1, 2, 3, 4]
+    assert {task for _, task, _ in results} == {"the worker's task"}
+    assert len({process for _, _, process in results} - {os.getpid()}) == 2
+    assert told == [0, 1, 2, 3, 4, 5]
+
+
+def test_workers_that_occupy_something_else_are_left_alone(crew: Crew) -> None:
+    results, _ = run(crew, numbered(7), slot=Slot(1, 0))
+    assert results == [(7, TASK, os.getpid())]
+
+
+def test_training_that_diverged_says_so(crew: Crew) -> None:
+    def diverge(task: Any, device: torch.device) -> None:
+        raise DivergedError("the training loss became nan")
+
+    with pytest.raises(DivergedError, match="became nan"):
+        run(crew, numbered(0), diverge)
+
+
+def test_jobs_of_a_crew_that_dies_are_done_without_it(crew: Crew) -> None:
+    here = os.getpid()
+
+    def end_the_worker(task: Any, device: torch.device) -> str:
+        if os.getpid() != here:
+            os._exit(1)
+        return "done here"
+
+    results, told = run(crew, numbered(0), end_the_worker)
+    assert results == [(0, TASK, here), "done here"]
+    assert told[-3:] == [0, 1, 2]
+    assert crew.of(SLOT) == []
