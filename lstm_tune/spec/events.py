@@ -132,7 +132,7 @@ class TrialEnded:
 
     Attributes:
         trial: its number.
-        state: complete; pruned (stopped early); failed.
+        state: complete (ran to its end, or until a limit ended the search); pruned (stopped early); failed.
         reason: why it ended, in words.
         hyperparameters: the active ones at its end.
         parameters: free parameters of its network.
