@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_tune.data.folds import Fold
-from lstm_tune.data.grid import CHUNK_ROWS
 from lstm_tune.data.panel import Feature, Floats, Integers, category_counts
 from lstm_tune.data.sequences import Sequences
 
 Doubles = NDArray[np.float64]
+
+CHUNK_ROWS = 100_000
+"""Rows whose differences are taken together: what a process needs for a moment it may keep."""
 
 SMALLEST_SCALE = 1e-30
 """Keeps the deviation of tiny values above zero in float32."""
@@ -122,7 +124,7 @@ def _mean_difference(sequences: Sequences, ends: Integers, lag: int, power: int)
 
 
 def _groups(starts: Integers) -> Iterator[tuple[int, int]]:
-    """Series that are looked at together, as the first and the one after the last: about a million rows."""
+    """Series that are looked at together, as the first and the one after the last."""
     first = 0
     while first < len(starts) - 1:
         last = max(int(np.searchsorted(starts, starts[first] + CHUNK_ROWS, side="right")) - 1, first + 1)

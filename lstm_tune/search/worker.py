@@ -1,9 +1,11 @@
 """A process that trains one trial after another: folds in lockstep, with a report now and then."""
 
+import ctypes
 import gc
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -148,7 +150,7 @@ class TrialWorker:
         """Trains until the next rung, the end of the trial, or for about a second."""
         started = time.monotonic()
         try:
-            lockstep = self._lockstep = self._lockstep or self._resumed_lockstep()
+            lockstep = self._started_lockstep()
             self._keep_now_and_then()  # what was trained so far has been reported
             for result in lockstep.epochs():
                 self._last = result
@@ -183,7 +185,7 @@ class TrialWorker:
 
     def checkpoint(self) -> Checkpoint:
         """The state of all folds as it is now."""
-        lockstep = self._lockstep = self._lockstep or self._resumed_lockstep()
+        lockstep = self._started_lockstep()
         curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 3)
         facts = {"hyperparameters": self._hyperparameters, "seconds": self._seconds}
         tensors: dict[str, Tensor] = {**lockstep.state(), "curve": curve}
@@ -211,6 +213,12 @@ class TrialWorker:
             seed=settings.seed,
             device=self._device,
         )
+
+    def _started_lockstep(self) -> Lockstep:
+        if self._lockstep is None:
+            self._lockstep = self._resumed_lockstep()
+            _return_freed_memory()  # fitting the linear start to a large panel takes a hundred megabytes for a moment
+        return self._lockstep
 
     def _resumed_lockstep(self) -> Lockstep:
         """A new start, or where an earlier process of this trial was."""
@@ -268,6 +276,12 @@ class TrialWorker:
         )
         self._told, self._warning = len(self._curve), ""
         return report
+
+
+def _return_freed_memory() -> None:
+    """Gives what was freed back to the machine; glibc would keep it for this process."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_memory_error(error: Exception) -> bool:

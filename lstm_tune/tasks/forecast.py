@@ -3,7 +3,7 @@
 Shape letters: B batch, C context steps, E examples, h horizon, Y targets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -29,15 +29,15 @@ from lstm_tune.tasks.losses import POINT_LOSSES, pinball
 from lstm_tune.tasks.metrics import FORECAST_METRICS, Judged, Metric, ratio
 from lstm_tune.tasks.ridge import complete_examples, series_scale
 
-EVALUATION_BATCH = 4096
-"""Forecasts judged in one forward pass: enough to fill the kernels, little enough to fit a small GPU."""
+EVALUATION_BATCH = 1024
+"""Forecasts judged in one forward pass: enough to fill the kernels, little enough for a worker beside many others."""
 
 TRAINING_SAMPLE = 512
 """Training forecasts that the generalisation gap is measured on."""
 
 READY_BYTES = 64 * 2**20
-"""Training examples of a fold are kept ready for a step up to this size. What a network sees of an example does not
-change while it trains, and preparing it takes as long as the step of a small network."""
+"""The examples that a fold trains on, or is judged by, are kept ready up to this size. What a network sees of one does
+not change while it trains, and preparing it takes as long as the step of a small network."""
 
 FLOAT_BYTES = 4
 
@@ -111,8 +111,9 @@ class ForecastProblem:
             "training": self._training.spread(TRAINING_SAMPLE),
         }
         self._gatherer = Gatherer(sequences, context=self._context, horizon=design.horizon)
-        self._parts: dict[Part, tuple[list[Batch], list[Tensor]]] = {}
-        self._views: dict[Part, View] = {}
+        self._parts: dict[Part, list[Batch]] = {}
+        self._truths: dict[Part, tuple[list[Tensor], list[Tensor]]] = {}
+        self._views: dict[Part, list[View]] = {}
 
     @property
     def examples(self) -> int:
@@ -156,9 +157,12 @@ class ForecastProblem:
     @property
     def _is_small(self) -> bool:
         """Whether all training examples, ready for a step, take little memory."""
+        return self._takes_little(len(self._training), steps=self._window + 4 * self._design.horizon)
+
+    def _takes_little(self, examples: int, *, steps: int) -> bool:
+        """Whether examples of so many steps may be kept."""
         columns = self._sequences.past.shape[1] + self._sequences.known.shape[1] + self._sequences.static.shape[1]
-        numbers = (self._window + 4 * self._design.horizon) * (2 * self._design.targets + columns)
-        return bool(len(self._training) * numbers * FLOAT_BYTES <= READY_BYTES)
+        return bool(examples * steps * (2 * self._design.targets + columns) * FLOAT_BYTES <= READY_BYTES)
 
     def _made_ready(self, network: Forecaster, chosen: Tensor) -> _Rows:
         assert self._units is not None, "the network was made by this problem"
@@ -175,14 +179,18 @@ class ForecastProblem:
     def forecasts(self, network: nn.Module, part: Part) -> Tensor:
         """Forecasts of a part in the user's units; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q], on the CPU.
 
-        What a network of this problem sees of a part is kept, where the part is one batch.
+        What a network of this problem sees of a part is kept, where that is little.
         """
-        batches, _ = self._prepared(part)
-        if not isinstance(network, Forecaster) or len(batches) > 1:
-            return torch.cat([network(*_to(batch, _device(network)).inputs).cpu() for batch in batches])
-        if part not in self._views:
-            self._views[part] = network.view(*_to(batches[0], _device(network)).inputs)
-        return network.forecast(self._views[part]).cpu()
+        if not isinstance(network, Forecaster):
+            return torch.cat([network(*_to(batch, _device(network)).inputs).cpu() for batch in self._batches(part)])
+        return torch.cat([network.forecast(view).cpu() for view in self._seen(network, part)])
+
+    def _seen(self, network: Forecaster, part: Part) -> Iterable[View]:
+        """What the network sees of a part, batch by batch."""
+        if part in self._views:
+            return self._views[part]
+        views = (network.view(*_to(batch, _device(network)).inputs) for batch in self._batches(part))
+        return self._views.setdefault(part, list(views)) if part in self._parts else views
 
     def tally(self, network: nn.Module, part: Part) -> Tally:
         """Sums and counts of the metric, one pair a forecast."""
@@ -190,18 +198,16 @@ class ForecastProblem:
 
     def judge(self, forecasts: Tensor, part: Part) -> Tally:
         """Sums and counts of the metric for given forecasts of a part, as `forecasts` returns them."""
-        batches, scales = self._prepared(part)
-        pieces = torch.split(forecasts, [len(batch.future) for batch in batches])
         pairs = [
-            self._metric.sums(judged(piece, batch.future, scale, self._levels))
-            for piece, batch, scale in zip(pieces, batches, scales, strict=True)
+            self._metric.sums(judged(piece, future, scale, self._levels))
+            for piece, future, scale in zip(torch.split(forecasts, EVALUATION_BATCH), *self._truth(part), strict=True)
         ]
         sums, counts = (torch.cat(column) for column in zip(*pairs, strict=True))
         return Tally(sums, counts)
 
     def truths(self, part: Part) -> tuple[Examples, list[Batch], list[Tensor]]:
         """The forecasts of a part, their values in batches, and the scale of each series' errors [E, 1, Y] likewise."""
-        return self._judged[part], *self._prepared(part)
+        return self._judged[part], list(self._batches(part)), self._truth(part)[1]
 
     def _measure_units(self, network: Forecaster) -> Tensor:
         """The usual size of a normalised unit in each series, [S, Y]; NaN where a series has no training forecast."""
@@ -221,14 +227,25 @@ class ForecastProblem:
         batch = self._gatherer.batch(examples)
         return network.left_to_learn(batch.target, batch.future)
 
-    def _prepared(self, part: Part) -> tuple[list[Batch], list[Tensor]]:
-        """The fixed batches of a part, gathered at their first use."""
+    def _batches(self, part: Part) -> Iterable[Batch]:
+        """The fixed batches of a part: kept where they are little, else gathered anew each time."""
+        examples = self._judged[part]
         if part not in self._parts:
-            examples = self._judged[part]
-            batches = [self._gatherer.batch(some) for some in examples.batches(EVALUATION_BATCH)]
-            scale = torch.from_numpy(self._scale()[examples.series]).unsqueeze(1)  # [E, 1, Y]
-            self._parts[part] = batches, list(torch.split(scale, EVALUATION_BATCH))
+            batches = map(self._gatherer.batch, examples.batches(EVALUATION_BATCH))
+            if not self._takes_little(len(examples), steps=self._context + self._design.horizon):
+                return batches
+            self._parts[part] = list(batches)
         return self._parts[part]
+
+    def _truth(self, part: Part) -> tuple[list[Tensor], list[Tensor]]:
+        """The true values of a part [E, h, Y], and the scale of each series' errors [E, 1, Y], both in its batches."""
+        if part not in self._truths:
+            examples = self._judged[part]
+            gatherer = Gatherer(self._sequences, context=1, horizon=self._design.horizon)
+            futures = [gatherer.batch(some).future for some in examples.batches(EVALUATION_BATCH)]
+            scale = torch.from_numpy(self._scale()[examples.series]).unsqueeze(1)
+            self._truths[part] = futures, list(torch.split(scale, EVALUATION_BATCH))
+        return self._truths[part]
 
     def _scale(self) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
         ends, power = self._fold.train_ends, self._metric.scale_power
