@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from lstm_tune.data.folds import Fold
 from lstm_tune.data.panel import Feature, Floats, Integers, category_counts
 from lstm_tune.data.sequences import Sequences
+from lstm_tune.data.table import row_positions
 
 Doubles = NDArray[np.float64]
 
-CHUNK_ROWS = 100_000
+ROWS_TOGETHER = 100_000
 """Rows whose differences are taken together: what a process needs for a moment it may keep."""
 
 SMALLEST_SCALE = 1e-30
@@ -109,7 +110,7 @@ def _mean_difference(sequences: Sequences, ends: Integers, lag: int, power: int)
         starts = sequences.starts[first : last + 1]
         target = sequences.target[starts[0] : starts[-1]].astype(np.float64)
         series = np.repeat(np.arange(last - first), np.diff(starts))
-        within = np.arange(len(target)) - (starts[:-1] - starts[0])[series]
+        within = row_positions(starts - starts[0])
         counts = (within >= lag) & (within < ends[first:last][series])
         difference = np.zeros_like(target)
         difference[lag:] = np.abs(target[lag:] - target[:-lag]) ** power
@@ -127,6 +128,6 @@ def _groups(starts: Integers) -> Iterator[tuple[int, int]]:
     """Series that are looked at together, as the first and the one after the last."""
     first = 0
     while first < len(starts) - 1:
-        last = max(int(np.searchsorted(starts, starts[first] + CHUNK_ROWS, side="right")) - 1, first + 1)
+        last = max(int(np.searchsorted(starts, starts[first] + ROWS_TOGETHER, side="right")) - 1, first + 1)
         yield first, last
         first = last

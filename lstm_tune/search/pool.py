@@ -118,7 +118,7 @@ class Pool:
                 for call in answered:
                     self._answered(self._calls.pop(call), call)
             if not (self._stop.interrupted or self._stop.failure):
-                self._hear_last_words(f"cut off: {self._stop.reason}")
+                self._hear_last_words()
         finally:
             for process in list(self._processes):
                 if process.is_idle and process.slot in self._usual:
@@ -182,10 +182,10 @@ class Pool:
             process.attempt = None
             self._searcher.ended(attempt.name, report)
 
-    def _hear_last_words(self, reason: str) -> None:
+    def _hear_last_words(self) -> None:
         """Takes what trials reached that a limit cuts off: the first ones may be the best that there are."""
         steps = {process: call for call, process in self._calls.items() if process.attempt}
-        words = {process.actor.cut_off.remote(reason): process for process in steps}
+        words = {process.actor.cut_off.remote(self._stop.cut_off): process for process in steps}
         answered, _ = ray.wait(list(words), num_returns=len(words), timeout=LAST_WORD_S) if words else ([], [])
         for word in answered:
             process = words[word]

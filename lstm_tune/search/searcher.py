@@ -141,7 +141,7 @@ class StudySearcher:
         """Settles the trials that the end of the search cut off; after an interruption they stay open and run again."""
         if not self._stop.interrupted:
             for attempt in [*self._live.values(), *self._again]:
-                self._end(attempt.proposal, "pruned", f"cut off: {self._stop.reason or 'the search ended'}")
+                self._end(attempt.proposal, "pruned", self._stop.cut_off)
 
     @contextmanager
     def _remembered(self) -> Iterator[None]:

@@ -53,6 +53,11 @@ class StopRule:
             return f"the first {self._failed} trials all failed"
         return None
 
+    @property
+    def cut_off(self) -> str:
+        """Why a trial ends that is under way when the search does."""
+        return f"cut off: {self.reason or 'the search ended'}"
+
     def saw(self, end: TrialEnded) -> None:
         """Takes the end of a trial into account."""
         self._ended += 1

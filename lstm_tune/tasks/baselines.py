@@ -193,10 +193,8 @@ def _tally(problem: ForecastProblem, task: ForecastTask, made: Tensor) -> Tally:
 
 def _timed_histories(task: ForecastTask) -> tuple[Tensor, int]:
     """Some histories [B, C, Y] of the last fold, and the number of forecasts in all folds and the test part."""
-    reading = _reading(task)
-    problems = [*task.problems(reading), task.final_problem(reading)]
-    total = sum(len(problem.truths("validation")[0]) for problem in problems)
-    histories = torch.cat([batch.target for batch in problems[-2].truths("validation")[1]])
+    total = len(task.blocks()[0]) + len(task.test_blocks())
+    histories = torch.cat([batch.target for batch in task.problems(_reading(task))[-1].truths("validation")[1]])
     chosen = np.unique(np.linspace(0, len(histories) - 1, TIMED_FORECASTS).round().astype(np.int64))
     return histories[torch.from_numpy(chosen)], total
 

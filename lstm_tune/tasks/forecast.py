@@ -5,6 +5,7 @@ Shape letters: B batch, C context steps, E examples, h horizon, Y targets.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -111,7 +112,6 @@ class ForecastProblem:
             "training": self._training.spread(TRAINING_SAMPLE),
         }
         self._gatherer = Gatherer(sequences, context=self._context, horizon=design.horizon)
-        self._parts: dict[Part, list[Batch]] = {}
         self._truths: dict[Part, tuple[list[Tensor], list[Tensor]]] = {}
         self._views: dict[Part, list[View]] = {}
 
@@ -147,26 +147,21 @@ class ForecastProblem:
 
     def _training_rows(self, network: Forecaster, chosen: Tensor) -> _Rows:
         """Training examples ready for a step: cut from all of them where these are few enough to be kept ready."""
-        if self._rows is None and self._is_small:
-            chunks = torch.split(torch.arange(len(self._training)), EVALUATION_BATCH)
-            self._rows = _Rows.joined([self._made_ready(network, chunk) for chunk in chunks])
+        if self._rows is None and self._takes_little(len(self._training)):
+            batches = self._training.all().batches(EVALUATION_BATCH)
+            self._rows = _Rows.joined([self._made_ready(network, some) for some in batches])
         if self._rows is None:
-            return self._made_ready(network, chosen)
+            return self._made_ready(network, self._training.at(chosen.numpy()))
         return self._rows.cut(chosen.to(_device(network)))
 
-    @property
-    def _is_small(self) -> bool:
-        """Whether all training examples, ready for a step, take little memory."""
-        return self._takes_little(len(self._training), steps=self._window + 4 * self._design.horizon)
-
-    def _takes_little(self, examples: int, *, steps: int) -> bool:
-        """Whether examples of so many steps may be kept."""
+    def _takes_little(self, examples: int) -> bool:
+        """Whether so many examples, as a network sees them, may be kept."""
         columns = self._sequences.past.shape[1] + self._sequences.known.shape[1] + self._sequences.static.shape[1]
-        return bool(examples * steps * (2 * self._design.targets + columns) * FLOAT_BYTES <= READY_BYTES)
+        numbers = (self._window + 4 * self._design.horizon) * (2 * self._design.targets + columns)
+        return bool(examples * numbers * FLOAT_BYTES <= READY_BYTES)
 
-    def _made_ready(self, network: Forecaster, chosen: Tensor) -> _Rows:
+    def _made_ready(self, network: Forecaster, examples: Examples) -> _Rows:
         assert self._units is not None, "the network was made by this problem"
-        examples = self._training.at(chosen.numpy())
         batch = _to(self._gatherer.batch(examples), _device(network))
         view = network.view(*batch.inputs)
         truth = network.scaled_target(batch.future, view)
@@ -190,7 +185,8 @@ class ForecastProblem:
         if part in self._views:
             return self._views[part]
         views = (network.view(*_to(batch, _device(network)).inputs) for batch in self._batches(part))
-        return self._views.setdefault(part, list(views)) if part in self._parts else views
+        is_kept = self._takes_little(len(self._judged[part]))
+        return self._views.setdefault(part, list(views)) if is_kept else views
 
     def tally(self, network: nn.Module, part: Part) -> Tally:
         """Sums and counts of the metric, one pair a forecast."""
@@ -228,14 +224,8 @@ class ForecastProblem:
         return network.left_to_learn(batch.target, batch.future)
 
     def _batches(self, part: Part) -> Iterable[Batch]:
-        """The fixed batches of a part: kept where they are little, else gathered anew each time."""
-        examples = self._judged[part]
-        if part not in self._parts:
-            batches = map(self._gatherer.batch, examples.batches(EVALUATION_BATCH))
-            if not self._takes_little(len(examples), steps=self._context + self._design.horizon):
-                return batches
-            self._parts[part] = list(batches)
-        return self._parts[part]
+        """The fixed batches of a part, gathered one after the other."""
+        return map(self._gatherer.batch, self._judged[part].batches(EVALUATION_BATCH))
 
     def _truth(self, part: Part) -> tuple[list[Tensor], list[Tensor]]:
         """The true values of a part [E, h, Y], and the scale of each series' errors [E, 1, Y], both in its batches."""
@@ -243,10 +233,11 @@ class ForecastProblem:
             examples = self._judged[part]
             gatherer = Gatherer(self._sequences, context=1, horizon=self._design.horizon)
             futures = [gatherer.batch(some).future for some in examples.batches(EVALUATION_BATCH)]
-            scale = torch.from_numpy(self._scale()[examples.series]).unsqueeze(1)
+            scale = torch.from_numpy(self._scale[examples.series]).unsqueeze(1)
             self._truths[part] = futures, list(torch.split(scale, EVALUATION_BATCH))
         return self._truths[part]
 
+    @cached_property
     def _scale(self) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
         ends, power = self._fold.train_ends, self._metric.scale_power
         return seasonal_errors(self._sequences, ends, season=self._design.season, power=power)
