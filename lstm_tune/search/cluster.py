@@ -16,8 +16,8 @@ from typing import Any
 
 import ray
 import torch
-from ray._private.node import Node
 
+from lstm_tune.search.lean_ray import SETTINGS, lean_start
 from lstm_tune.spec.errors import InputError
 
 ANSWER_S = 10.0
@@ -31,11 +31,6 @@ WORKERS: dict[str, str | None] = {
     "RAY_preload_python_modules": "lstm_tune.search.worker",
 }
 """What the processes of a local Ray inherit. Workers import torch while the driver prepares the search."""
-
-UNNEEDED = ("start_api_server", "start_monitor", "start_log_monitor")
-"""What a private Ray does without: its dashboard, which it starts even when told not to, its autoscaler, and what
-copies workers' output to the driver. Starting them takes two seconds, ending them one. They have no public switch; a
-Ray that calls them otherwise starts them."""
 
 
 @contextmanager
@@ -64,25 +59,12 @@ def running_ray(logs: Path, address: str | None = None) -> Iterator[None]:
 def _private_ray(logs: Path) -> Iterator[None]:
     with _folder() as folder:
         try:
-            with environment(WORKERS | OWN_SETTINGS), _without_unneeded():
+            with environment(WORKERS | OWN_SETTINGS | SETTINGS), lean_start():
                 _connect("local", include_dashboard=False, _temp_dir=str(folder))
             yield
         finally:
             ray.shutdown()
             _keep_output(folder, logs)
-
-
-@contextmanager
-def _without_unneeded() -> Iterator[None]:
-    """Leaves out what trials do not need of the Ray that is started within."""
-    found = {name: getattr(Node, name) for name in UNNEEDED if hasattr(Node, name)}
-    for name in found:
-        setattr(Node, name, lambda *args, **options: None)
-    try:
-        yield
-    finally:
-        for name, method in found.items():
-            setattr(Node, name, method)
 
 
 @contextmanager

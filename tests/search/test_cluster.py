@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import ray
 from ray._private import worker as ray_worker
 
 from lstm_tune.search.cluster import environment, running_ray
+from lstm_tune.search.lean_ray import AGENTS, RELEASES
 
 
 def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,9 +29,36 @@ def test_running_ray_is_used_and_left_alone(tmp_path: Path) -> None:
     assert ray.is_initialized()
 
 
+def test_this_release_of_ray_is_one_that_starts_lean() -> None:
+    assert ray.__version__.startswith(RELEASES)
+
+
 @pytest.mark.usefixtures("shared_ray")
 def test_private_ray_starts_nothing_that_trials_do_not_need() -> None:
-    assert set(ray_worker._global_node.all_processes) == {"gcs_server", "raylet"}
+    node = ray_worker._global_node
+    assert set(node.all_processes) == {"gcs_server", "raylet"}
+    assert not list(Path(node.get_logs_dir_path()).glob("*agent.log"))
+
+
+def test_agents_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, ray\n"
+        "from pathlib import Path\n"
+        "from ray._private import worker\n"
+        "from lstm_tune.search.cluster import running_ray\n"
+        "with running_ray(Path(sys.argv[1])):\n"
+        "    raylet = worker._global_node.all_processes['raylet'][0].process.pid\n"
+        "    for children in Path(f'/proc/{raylet}/task').glob('*/children'):\n"
+        "        print(children.read_text(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
+    agents = [Path("/proc") / process for process in found.stdout.split()]
+    assert len(agents) >= len(AGENTS)
+    end = time.monotonic() + 30
+    while any(agent.exists() for agent in agents):
+        assert time.monotonic() < end, "they still run"
+        time.sleep(0.1)
 
 
 @pytest.mark.usefixtures("shared_ray")
