@@ -246,9 +246,13 @@ def interval(
         return Interval(float(low), float(high), f"{share}, by a bootstrap of {units.words()}")
     if units.number < FEWEST_TIMES:
         return Interval(None, None, f"no interval: {units.words()} were judged and {FEWEST_TIMES} are needed")
-    factor = _t_factor(pooled, size, level)
-    if factor is None:
+    errors = _errors(pooled)
+    if len(errors) < FEWEST_TIMES:
+        problem = f"only {len(errors)} of {units.words()} hold true values and {FEWEST_TIMES} are needed"
+        return Interval(None, None, f"no interval: {problem}")
+    if not errors.all():
         return Interval(None, None, f"no interval: some of {units.words()} were forecast without any error")
+    factor = _t_factor(np.log(errors), size, level)
     return Interval(center / factor, center * factor, f"{share}, by the spread over {units.words()}")
 
 
@@ -309,12 +313,14 @@ def _expanded_tail(number: int, level: float) -> float:
     return float(special.ndtr(-reach))
 
 
-def _t_factor(pooled: Pooled, size: int, level: float) -> float | None:
-    """What a t prediction interval for `size` further times multiplies and divides by; None after an error of zero."""
+def _errors(pooled: Pooled) -> Floats:
+    """The error of each unit that holds a true value."""
     sums, counts = pooled.totals(0)
-    if (sums <= 0).any():
-        return None
-    errors = np.log(pooled.finish(sums / counts))
-    number = len(errors)
+    return pooled.finish(sums[counts > 0] / counts[counts > 0])
+
+
+def _t_factor(logarithms: Floats, size: int, level: float) -> float:
+    """What a t prediction interval for `size` further units multiplies and divides by, from the errors' logarithms."""
+    number = len(logarithms)
     reach = special.stdtrit(number - 1, (1 + level) / 2)
-    return math.exp(reach * errors.std(ddof=1) * math.sqrt(1 / size + 1 / number))
+    return math.exp(reach * logarithms.std(ddof=1) * math.sqrt(1 / size + 1 / number))

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,6 +159,17 @@ def test_two_blocks_have_no_interval() -> None:
 def test_a_block_without_error_leaves_no_interval() -> None:
     found = interval(blocks_of(np.array([[1.0, 0.0, 2.0]]), folds=3), 1.0, finish=same, test_blocks=1, seed=0)
     assert (found.low, found.reason) == (None, "no interval: some of 3 points in time were forecast without any error")
+
+
+def test_a_block_without_true_values_says_nothing_about_the_spread() -> None:
+    oof = blocks_of(np.array([[1.0, 0.0, 3.0, 2.0]]), folds=4)
+    emptied = replace(oof, counts=np.array([[1.0, 0.0, 1.0, 1.0]]))
+    found = interval(emptied, 1.0, finish=same, test_blocks=1, seed=0)
+    others = interval(blocks_of(np.array([[1.0, 3.0, 2.0]]), folds=3), 1.0, finish=same, test_blocks=1, seed=0)
+    assert (found.low, found.high) == (others.low, others.high)
+    found = interval(replace(emptied, counts=np.array([[1.0, 0, 1, 0]])), 1.0, finish=same, test_blocks=1, seed=0)
+    reason = "no interval: only 2 of 4 points in time hold true values and 3 are needed"
+    assert (found.low, found.reason) == (None, reason)
 
 
 @pytest.mark.parametrize("blocks", [3, 4, 6])
