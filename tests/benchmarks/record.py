@@ -1,4 +1,4 @@
-"""Writes the last figures of every benchmark into README.md, between its two marks."""
+"""Writes the last figures of every benchmark into README.md, between its two marks; those not measured anew stay."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,14 @@ from benchmarking import Record, options, shown
 from lstm_tune.spec.paths import write_atomically
 
 README = Path(__file__).with_name("README.md")
+HEADING = "### "
 MARKS = ("<!-- figures: written by record.py -->", "<!-- end of figures -->")
 
 
 def section(content: Record) -> str:
     """The table of one benchmark."""
     settings = ", ".join(f"{key} {shown(value)}" for key, value in content["settings"].items())
-    lines = [f"### {content['benchmark']}", "", f"{content['made_at']}; {content['machine']}; {settings}.", ""]
+    lines = [f"{HEADING}{content['benchmark']}", "", f"{content['made_at']}; {content['machine']}; {settings}.", ""]
     lines += ["| figure | value | target | |", "|---|---|---|---|"]
     words = {True: "met", False: "**not met**", None: ""}
     for figure in content["figures"]:
@@ -24,10 +25,12 @@ def section(content: Record) -> str:
 
 
 def with_figures(page: str, sections: list[str]) -> str:
-    """The page with new sections between its marks."""
+    """The page with new sections between its marks, each in place of the old one of its name."""
     before, _, rest = page.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return "\n\n".join([before + MARKS[0], *sections, MARKS[1] + after])
+    old, _, after = rest.partition(MARKS[1])
+    kept = [HEADING + text.strip() for text in old.split(HEADING)[1:]]
+    by_name = {text.partition("\n")[0]: text for text in [*kept, *sections]}
+    return "\n\n".join([before + MARKS[0], *(by_name[name] for name in sorted(by_name)), MARKS[1] + after])
 
 
 def main() -> None:

@@ -82,8 +82,10 @@ def test_page_gets_the_last_figures(tmp_path: Path) -> None:
     figures = [Figure.at_most("error", 0.9, 0.85), Figure("runs", 3.0)]
     content = {"benchmark": "files", "made_at": "2026-11-22", "machine": "2 cores", "settings": {"trials": 30}}
     text = section({**content, "figures": [vars(figure) for figure in figures]})
-    page = with_figures("a\n<!-- figures: written by record.py -->\nold\n<!-- end of figures -->\nb\n", [text])
-    assert "| error | 0.9 | <= 0.85 | **not met** |\n| runs | 3 |  |  |\n\n<!-- end of figures -->\nb\n" in page
+    old = "### files\n\nold\n\n### start\n\nkept"
+    page = with_figures(f"a\n<!-- figures: written by record.py -->\n{old}\n<!-- end of figures -->\nb\n", [text])
+    kept = "### start\n\nkept\n\n<!-- end of figures -->\nb\n"
+    assert f"| error | 0.9 | <= 0.85 | **not met** |\n| runs | 3 |  |  |\n\n{kept}" in page
     assert "old" not in page
 
 
