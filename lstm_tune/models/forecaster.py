@@ -77,7 +77,7 @@ class ForecastStatistics:
 
 
 @dataclass(frozen=True)
-class View:
+class Seen:
     """Some examples as the trained part of a network sees them: nothing here depends on a weight.
 
     Attributes:
@@ -85,15 +85,24 @@ class View:
         static: [B, M'] encoded static covariates.
         ahead: [B, h, K'] encoded known covariates of the forecast steps.
         base: [B, h, Y] the seasonal naive forecast, zeros where it is not used.
-        location: [B, h, Y] of the normalised units.
-        scale: [B, 1, Y] likewise.
-        floor: [B, 1, Y] what the logarithm is taken of where a value is not positive; unused without a logarithm.
     """
 
     features: Tensor
     static: Tensor
     ahead: Tensor
     base: Tensor
+
+
+@dataclass(frozen=True)
+class View(Seen):
+    """What the trained part sees, and what leads from its units to the user's.
+
+    Attributes:
+        location: [B, h, Y] of the normalised units.
+        scale: [B, 1, Y] likewise.
+        floor: [B, 1, Y] what the logarithm is taken of where a value is not positive; unused without a logarithm.
+    """
+
     location: Tensor
     scale: Tensor
     floor: Tensor
@@ -202,19 +211,19 @@ class Forecaster(nn.Module):
         forecast = self.scaled(view) * scale + location
         return forecast.exp() if self.is_log else forecast
 
-    def scaled(self, view: View) -> Tensor:
+    def scaled(self, seen: Seen) -> Tensor:
         """Forecasts in normalised units; [B, h, Y] or, with quantiles, [B, h, Y, Q]."""
-        window = view.features[..., : self.design.targets]
-        features = self._noisy(view.features) if self.training and self.input_noise else view.features
+        window = seen.features[..., : self.design.targets]
+        features = self._noisy(seen.features) if self.training and self.input_noise else seen.features
         summary = self.lstm.summary(self.lstm(self.input_dropout(features)))
-        if view.static.shape[1]:
-            summary = torch.cat([summary, view.static], dim=-1)
+        if seen.static.shape[1]:
+            summary = torch.cat([summary, seen.static], dim=-1)
         summary = self.output_dropout(summary)
         raw = self.head(summary).unflatten(1, (self.design.horizon, -1))  # [B, h, Y·Q]
         if self.step_head is not None:
             repeated = summary.unsqueeze(1).expand(-1, self.design.horizon, -1)
-            raw = raw + self.step_head(torch.cat([repeated, view.ahead], dim=-1))
-        base: Tensor = view.base if self.highway is None else view.base + self.highway(window)
+            raw = raw + self.step_head(torch.cat([repeated, seen.ahead], dim=-1))
+        base: Tensor = seen.base if self.highway is None else seen.base + self.highway(window)
         if not self.design.quantiles:
             points: Tensor = base + raw
             return points

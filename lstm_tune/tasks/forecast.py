@@ -3,8 +3,8 @@
 Shape letters: B batch, C context steps, E examples, h horizon, Y targets.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,15 @@ from lstm_tune.data.sequences import (
     validation_examples,
 )
 from lstm_tune.models.features import FeatureStatistics
-from lstm_tune.models.forecaster import Design, Forecaster, ForecastStatistics, View, context_steps, count_parameters
+from lstm_tune.models.forecaster import (
+    Design,
+    Forecaster,
+    ForecastStatistics,
+    Seen,
+    View,
+    context_steps,
+    count_parameters,
+)
 from lstm_tune.models.problem import Part, Tally
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.tasks.losses import POINT_LOSSES, pinball
@@ -47,39 +55,50 @@ UNIT_SAMPLE = 20_000
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _Lesson:
     """Training examples, ready for a step.
 
     Attributes:
-        view: what the network sees.
+        seen: what the network sees.
         truth: [B, h, Y] in normalised units, zero where missing.
         weight: [B, h, Y] what an error counts, zero where the truth is missing.
     """
 
-    view: View
+    seen: Seen
     truth: Tensor
     weight: Tensor
 
     @property
     def count(self) -> Tensor:
         """How many errors count, at least 1."""
-        return (self.weight != 0).sum().clamp(min=1)
-
-    @classmethod
-    def joined(cls, parts: Sequence["_Rows"]) -> "_Rows":
-        """All examples of the parts, in order."""
-        return _mapped(lambda *tensors: torch.cat(tensors), *parts)
-
-    def cut(self, chosen: Tensor) -> "_Rows":
-        """Some of the examples."""
-        return _mapped(lambda tensor: tensor[chosen], self)
+        return torch.count_nonzero(self.weight).clamp(min=1)
 
 
-def _mapped(function: Callable[..., Tensor], *rows: _Rows) -> _Rows:
-    """Rows made of the tensors of others, each by the function."""
-    views = [row.view for row in rows]
-    view = View(*(function(*(getattr(view, field.name) for view in views)) for field in fields(View)))
-    return _Rows(view, function(*(row.truth for row in rows)), function(*(row.weight for row in rows)))
+class _Lessons:
+    """All training examples, each in one row of a table, so that a step takes its batch in one copy.
+
+    Args:
+        parts: the examples, in order.
+    """
+
+    def __init__(self, parts: Sequence[_Lesson]) -> None:
+        first = _tensors(parts[0])
+        self._shapes = [tensor.shape[1:] for tensor in first]
+        self._sizes = [tensor[0].numel() for tensor in first]
+        self._table = torch.cat([torch.cat([tensor.flatten(1) for tensor in _tensors(part)], dim=1) for part in parts])
+
+    def at(self, chosen: Tensor) -> _Lesson:
+        """The examples `chosen` [B]."""
+        pieces = torch.split(self._table.index_select(0, chosen), self._sizes, dim=1)
+        *seen, truth, weight = (
+            piece.view(len(chosen), *shape) for piece, shape in zip(pieces, self._shapes, strict=True)
+        )
+        return _Lesson(Seen(*seen), truth, weight)
+
+
+def _tensors(lesson: _Lesson) -> list[Tensor]:
+    seen = lesson.seen
+    return [seen.features, seen.static, seen.ahead, seen.base, lesson.truth, lesson.weight]
 
 
 class ForecastProblem:
@@ -106,7 +125,7 @@ class ForecastProblem:
         self._window = int(hyperparameters["window"])
         self._training = training_origins(sequences, fold, window=self._window)
         self._units: Tensor | None = None
-        self._rows: _Rows | None = None
+        self._lessons: _Lessons | None = None
         self._judged = {
             "validation": validation_examples(sequences, fold, horizon=design.horizon),
             "training": self._training.spread(TRAINING_SAMPLE),
@@ -125,7 +144,7 @@ class ForecastProblem:
         is_log = bool(hyperparameters["log_transform"])
         statistics = fit_forecast_statistics(self._sequences, self._fold, is_log=is_log)
         network = Forecaster(self._design, statistics, hyperparameters)
-        self._rows, self._views = None, {}
+        self._lessons, self._views = None, {}
         self._units = self._measure_units(network)
         self._fit_highway(network)
         return network
@@ -138,21 +157,21 @@ class ForecastProblem:
         1.1 to 3.0 %; on 22 single series it made no difference.
         """
         assert isinstance(network, Forecaster)
-        rows = self._training_rows(network, chosen)
-        forecast = network.scaled(rows.view)
+        lesson = self._lesson(network, chosen)
+        forecast = network.scaled(lesson.seen)
         if not self._design.quantiles:
-            return (self._loss(forecast, rows.truth) * rows.weight).sum() / rows.count
-        losses = pinball(forecast, rows.truth, self._levels.to(forecast.device)) * rows.weight.unsqueeze(-1)
-        return losses.sum() / (rows.count * len(self._levels)) * 2
+            return (self._loss(forecast, lesson.truth) * lesson.weight).sum() / lesson.count
+        losses = pinball(forecast, lesson.truth, self._levels.to(forecast.device)) * lesson.weight.unsqueeze(-1)
+        return losses.sum() / (lesson.count * len(self._levels)) * 2
 
-    def _training_rows(self, network: Forecaster, chosen: Tensor) -> _Rows:
-        """Training examples ready for a step: cut from all of them where these are few enough to be kept ready."""
-        if self._rows is None and self._takes_little(len(self._training)):
+    def _lesson(self, network: Forecaster, chosen: Tensor) -> _Lesson:
+        """Training examples ready for a step: taken from all of them where these are few enough to be kept ready."""
+        if self._lessons is None and self._takes_little(len(self._training)):
             batches = self._training.all().batches(EVALUATION_BATCH)
-            self._rows = _Rows.joined([self._made_ready(network, some) for some in batches])
-        if self._rows is None:
+            self._lessons = _Lessons([self._made_ready(network, some) for some in batches])
+        if self._lessons is None:
             return self._made_ready(network, self._training.at(chosen.numpy()))
-        return self._rows.cut(chosen.to(_device(network)))
+        return self._lessons.at(chosen.to(_device(network)))
 
     def _takes_little(self, examples: int) -> bool:
         """Whether so many examples, as a network sees them, may be kept."""
@@ -160,7 +179,7 @@ class ForecastProblem:
         numbers = (self._window + 4 * self._design.horizon) * (2 * self._design.targets + columns)
         return bool(examples * numbers * FLOAT_BYTES <= READY_BYTES)
 
-    def _made_ready(self, network: Forecaster, examples: Examples) -> _Rows:
+    def _made_ready(self, network: Forecaster, examples: Examples) -> _Lesson:
         assert self._units is not None, "the network was made by this problem"
         batch = _to(self._gatherer.batch(examples), _device(network))
         view = network.view(*batch.inputs)
@@ -169,7 +188,7 @@ class ForecastProblem:
         weight = view.scale / self._units[examples.series].unsqueeze(1).to(truth.device)  # [B, 1, Y]
         weight = weight.nan_to_num(1.0)  # of a series that was not measured
         # NaN would reach the gradient of a square.
-        return _Rows(view, torch.where(observed, truth, torch.zeros_like(truth)), weight * observed)
+        return _Lesson(view, torch.where(observed, truth, torch.zeros_like(truth)), weight * observed)
 
     def forecasts(self, network: nn.Module, part: Part) -> Tensor:
         """Forecasts of a part in the user's units; float32 [E, h, Y] or, with quantiles, [E, h, Y, Q], on the CPU.
