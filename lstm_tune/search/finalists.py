@@ -158,7 +158,7 @@ def _repetition(session: Session, end: TrialEnded, *, max_epochs: int) -> Job[Re
     """A job for a repetition, or None where another seed makes the configuration diverge: it is no finalist then."""
     hyperparameters = completed(end.hyperparameters, task=session.experiment.task.kind)
     portions, seed = session.portions, session.experiment.search.seed
-    patience_epochs = session.experiment.training.patience_epochs
+    patience_epochs = session.patience_epochs
 
     def job(task: ForecastTask, device: torch.device) -> Rescored | None:
         try:

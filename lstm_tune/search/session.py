@@ -15,6 +15,7 @@ from lstm_tune.selection.records import TrialRecord, trial_records
 from lstm_tune.selection.tables import write_tables
 from lstm_tune.spec.events import BaselineScored, TrialEnded, read_events
 from lstm_tune.spec.experiment import Experiment, TrainingSpec
+from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.spec.paths import RunPaths, remote_address
 from lstm_tune.tasks.assembly import Prepared
 from lstm_tune.tasks.baselines import BaselineScore, score_baseline
@@ -78,6 +79,15 @@ class Session:
     def portions(self) -> Portions:
         """How training is cut into epochs and batches."""
         return portions_of(self.experiment.training)
+
+    @cached_property
+    def patience_epochs(self) -> int:
+        """Epochs without a better fold mean before a training ends."""
+        wanted, task = self.experiment.training.patience_epochs, self.experiment.task.kind
+        if wanted != "auto":
+            return wanted
+        problems = self.task.problems(completed(defaults(self.prepared.space), task=task))
+        return self.portions.auto_patience_epochs(max(problem.examples for problem in problems))
 
     @cached_property
     def losses(self) -> LossStore:

@@ -220,7 +220,11 @@ class TrainingSpec(_Section):
     """How long and in what portions a trial trains."""
 
     max_epochs: int = Field(default=200, ge=1)
-    patience_epochs: int = Field(default=20, ge=1, description="epochs without a better fold mean before a trial ends")
+    patience_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default="auto",
+        description="epochs without a better fold mean before a trial ends; auto: 20, or up to 60 where a pass over the"
+        " windows takes more",
+    )
     batch_size: int = Field(default=32, ge=1)
     steps_per_epoch: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         default="auto", description="optimiser steps of one epoch; auto: one pass over the windows, 50 steps at most"

@@ -19,6 +19,10 @@ SHUFFLED_EXAMPLES = 2**20
 AUTO_STEPS = 50
 """Steps of an automatic epoch at most: a pass over a large panel is too long to wait for between two reports."""
 
+AUTO_PATIENCE, LONGEST_PATIENCE = 20, 60
+"""Epochs of an automatic patience, at least and at most: as long as a pass over the examples takes, so that no training
+is given up before it has seen them all since its best epoch."""
+
 
 @dataclass(frozen=True)
 class Portions:
@@ -35,6 +39,11 @@ class Portions:
     def steps(self, examples: int) -> int:
         """Steps of one epoch."""
         return self.steps_per_epoch or min(-(-examples // self.batch_size), AUTO_STEPS)
+
+    def auto_patience_epochs(self, examples: int) -> int:
+        """The epochs of one pass over the examples, within bounds."""
+        one_pass = -(-examples // (self.batch_size * self.steps(examples)))
+        return min(max(one_pass, AUTO_PATIENCE), LONGEST_PATIENCE)
 
 
 class FoldTrainer:

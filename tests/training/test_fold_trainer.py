@@ -63,6 +63,16 @@ def test_epoch_is_a_pass_over_the_examples_of_at_most_fifty_steps(
     assert portions.steps(examples) == expected
 
 
+@pytest.mark.parametrize(
+    ("portions", "examples", "expected"),
+    [(Portions(32), 100, 20), (Portions(32), 84_538, 53), (Portions(32), 10**6, 60), (Portions(32, 7), 5_600, 25)],
+)
+def test_automatic_patience_is_a_pass_over_the_examples_within_bounds(
+    portions: Portions, examples: int, expected: int
+) -> None:
+    assert portions.auto_patience_epochs(examples) == expected
+
+
 def test_same_seed_gives_the_same_numbers_whatever_runs_in_between() -> None:
     alone, interrupted, other = trainer(), trainer(), trainer(seed=5)
     alone.train(6)
