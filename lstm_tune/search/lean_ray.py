@@ -1,8 +1,8 @@
 """A private Ray with as little around its workers as trials need.
 
-`ray.init` also starts, and waits for, a dashboard server, two agents, an autoscaler, and what copies workers' output to
-the driver, even when told not to: four seconds at the start, one at the end. They have no public switch, so parts of
-Ray are replaced while it starts.
+`ray.init` also starts, and waits for, a dashboard server, an agent of it, an autoscaler, and what copies the output of
+workers to the driver, even when told not to: four seconds at the start, one at the end. They have no public switch, so
+parts of Ray are replaced while it starts.
 """
 
 import subprocess
@@ -22,11 +22,12 @@ RELEASES = ("2.60.",)
 SERVERS = ("start_api_server", "start_monitor", "start_log_monitor")
 """Methods of a node that start the dashboard, the autoscaler, and the copying of output."""
 
-AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
-"""Options of the raylet: its agents, without which it ends. The second makes environments; ours are always there."""
+AGENT = "--dashboard_agent_command"
+"""The raylet's option: its dashboard agent, without which it ends. The other one, which makes environments, stays: Ray
+Tune asks it for one."""
 
-AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-"""What the raylet waits for its agents to write down; -1 says that there is none, as in a Ray without dashboard."""
+AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
+"""What the raylet waits for the agent to write down; -1 says that there is none, as in a Ray without dashboard."""
 
 STAND_IN = subprocess.list2cmdline([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"])
 """An agent that does nothing until the raylet, which holds the other end of its input, is gone."""
@@ -64,15 +65,14 @@ def _nothing(*args: Any, **options: Any) -> None:
 
 
 def _with_stand_in(start: Callable[..., Any]) -> Callable[..., Any]:
-    """`start_ray_process` that gives the raylet stand-ins, and writes down that they serve no ports."""
+    """`start_ray_process` that gives the raylet the stand-in, and writes down that it serves no ports."""
 
     def replacement(command: list[str], process_type: str, *args: Any, **options: Any) -> Any:
         if process_type == ray_constants.PROCESS_TYPE_RAYLET:
             given = dict(part.split("=", 1) for part in command if "=" in part)
             for port in AGENT_PORTS:
                 persist_port(given["--session_dir"], given["--node_id"], port, -1)
-            command = [part for part in command if not part.startswith(AGENTS)]
-            command += [f"{option}={STAND_IN}" for option in AGENTS]
+            command = [f"{AGENT}={STAND_IN}" if part.startswith(AGENT) else part for part in command]
         return start(command, process_type, *args, **options)
 
     return replacement

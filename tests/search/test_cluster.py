@@ -10,7 +10,7 @@ import ray
 from ray._private import worker as ray_worker
 
 from lstm_tune.search.cluster import environment, running_ray
-from lstm_tune.search.lean_ray import AGENTS, RELEASES
+from lstm_tune.search.lean_ray import RELEASES
 
 
 def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,27 +37,28 @@ def test_this_release_of_ray_is_one_that_starts_lean() -> None:
 def test_private_ray_starts_nothing_that_trials_do_not_need() -> None:
     node = ray_worker._global_node
     assert set(node.all_processes) == {"gcs_server", "raylet"}
-    assert not list(Path(node.get_logs_dir_path()).glob("*agent.log"))
+    assert not list(Path(node.get_logs_dir_path()).glob("dashboard_agent.*"))
 
 
-def test_agents_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
+def test_stand_in_for_the_agent_ends_with_a_killed_process(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys, ray\n"
+        "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from ray._private import worker\n"
         "from lstm_tune.search.cluster import running_ray\n"
         "with running_ray(Path(sys.argv[1])):\n"
         "    raylet = worker._global_node.all_processes['raylet'][0].process.pid\n"
         "    for children in Path(f'/proc/{raylet}/task').glob('*/children'):\n"
-        "        print(children.read_text(), flush=True)\n"
+        "        for child in children.read_text().split():\n"
+        "            if 'sys.stdin.read()' in Path(f'/proc/{child}/cmdline').read_text():\n"
+        "                print(child, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     found = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
-    agents = [Path("/proc") / process for process in found.stdout.split()]
-    assert len(agents) >= len(AGENTS)
+    (stand_in,) = found.stdout.split()
     end = time.monotonic() + 30
-    while any(agent.exists() for agent in agents):
-        assert time.monotonic() < end, "they still run"
+    while Path(f"/proc/{stand_in}").exists():
+        assert time.monotonic() < end, "it still runs"
         time.sleep(0.1)
 
 
