@@ -147,11 +147,12 @@ def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot, *, ma
     def report(done: int) -> None:
         session.record(FinalistsReported(done, len(finalists)))
 
-    jobs = [_repetition(session, end, max_epochs=max_epochs) for end in finalists]
+    longest_first = sorted(finalists, key=lambda end: -end.seconds)  # or the last one would keep the others waiting
+    jobs = [_repetition(session, end, max_epochs=max_epochs) for end in longest_first]
     expected_s = sum(end.seconds for end in finalists)
     results = run_jobs(session.task, jobs, crew=session.crew, slot=slot, expected_s=expected_s, report=report)
-    pairs = zip(finalists, results, strict=True)
-    return {end.trial: result for end, result in pairs if result is not None}
+    found = {end.trial: result for end, result in zip(longest_first, results, strict=True) if result is not None}
+    return {end.trial: found[end.trial] for end in finalists if end.trial in found}
 
 
 def _repetition(session: Session, end: TrialEnded, *, max_epochs: int) -> Job[Rescored | None]:
