@@ -31,6 +31,9 @@ STATISTICAL_S, STATISTICAL_SHARE = 60.0, 0.1
 CHECKPOINT_INTERVAL_S = 60.0
 """A trial whose process dies loses about this much training at most."""
 
+REPORT_INTERVAL_S = 1.0
+"""A trial reports at rungs and about this often."""
+
 
 def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun, *, address: str | None = None) -> Outcome:
     """Everything, in order; an error or an interruption is recorded before it leaves.
@@ -218,6 +221,7 @@ def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore
         rungs=schedule.rungs,
         checkpoints=checkpoints,
         checkpoint_interval_s=CHECKPOINT_INTERVAL_S,
+        report_interval_s=REPORT_INTERVAL_S,
     )
 
 

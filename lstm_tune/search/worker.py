@@ -24,9 +24,6 @@ from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.training.fold import Portions
 from lstm_tune.training.lockstep import EpochResult, Lockstep
 
-REPORT_INTERVAL_S = 1.0
-"""A trial reports at rungs and about this often."""
-
 MEMORY_WORDS = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """How torch's plain `RuntimeError` says that memory ran out."""
 
@@ -44,6 +41,7 @@ class TrialSettings:
         rungs: epochs at which a trial reports whatever the clock says.
         checkpoints: where trials under way are kept; None where not every node could reach them.
         checkpoint_interval_s: seconds of training between two checkpoints of a trial.
+        report_interval_s: seconds of training after which a trial reports, rung or not.
     """
 
     kind: str
@@ -54,6 +52,7 @@ class TrialSettings:
     rungs: frozenset[int]
     checkpoints: CheckpointStore | None
     checkpoint_interval_s: float
+    report_interval_s: float
 
 
 @dataclass(frozen=True)
@@ -147,15 +146,15 @@ class TrialWorker:
         self._warning = ""
 
     def step(self) -> Report:
-        """Trains until the next rung, the end of the trial, or for about a second."""
-        started = time.monotonic()
+        """Trains until the next rung, the end of the trial, or for about the time between two reports."""
+        settings, started = self._settings, time.monotonic()
         try:
             lockstep = self._started_lockstep()
             self._keep_now_and_then()  # what was trained so far has been reported
             for result in lockstep.epochs():
                 self._last = result
                 self._curve.append((result.epoch, result.score, result.train_score))
-                if result.epoch in self._settings.rungs or time.monotonic() - started > REPORT_INTERVAL_S:
+                if result.epoch in settings.rungs or time.monotonic() - started > settings.report_interval_s:
                     break
             self._seconds += time.monotonic() - started
             return self._report("complete", self._ending(lockstep)) if lockstep.is_done else self._report()

@@ -67,8 +67,11 @@ def trial_workers() -> list[int]:
     return [pid for pid, name in names.items() if b"TrialWorker" in name and parents.get(parents[pid]) == os.getpid()]
 
 
-LONG = {"training": {"max_epochs": 120, "patience_epochs": 120}, "resources": {"max_concurrent": 1}}
-ONE_AT_A_TIME = {"search": {"scheduler": "none", "trials": 3}, **LONG}
+ONE_AT_A_TIME = {
+    "search": {"scheduler": "none", "trials": 3},
+    "training": {"max_epochs": 40, "patience_epochs": 40},
+    "resources": {"max_concurrent": 1},
+}
 in_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the worker in /proc")
 
 
@@ -83,7 +86,14 @@ def undisturbed(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> p
     return table_of(run)
 
 
+@pytest.fixture
+def reports_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker waits for the driver after each epoch, so that a trial is under way while one of its reports is told."""
+    monkeypatch.setattr("lstm_tune.search.process.REPORT_INTERVAL_S", 0.0)
+
+
 @in_proc
+@pytest.mark.usefixtures("reports_every_epoch")
 def test_trial_of_a_killed_worker_starts_again_and_ends_as_if_nothing_had_happened(
     folder: Path, undisturbed: pl.DataFrame
 ) -> None:
@@ -100,10 +110,11 @@ def test_trial_of_a_killed_worker_starts_again_and_ends_as_if_nothing_had_happen
     assert table_of(run).equals(undisturbed)
     warned = [event.message for event in events_of(run) if isinstance(event, Warned)]
     assert "The process of trial 1 died; the trial goes on in another." in warned
-    assert [epoch for _, epoch, _, _ in curve(run, 1)] == list(range(1, 121))
+    assert [epoch for _, epoch, _, _ in curve(run, 1)] == list(range(1, 41))
 
 
 @in_proc
+@pytest.mark.usefixtures("reports_every_epoch")
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_trial_goes_on_from_its_checkpoint_unless_that_is_damaged(
     is_damaged: bool, folder: Path, undisturbed: pl.DataFrame, monkeypatch: pytest.MonkeyPatch

@@ -52,7 +52,7 @@ def finish(ray_folder: Path, *arguments: str) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
-def write_space(folder: Path, *, trials: int = TRIALS, max_epochs: int = 60) -> Path:
+def write_space(folder: Path, *, trials: int = TRIALS, max_epochs: int = 200) -> Path:
     write_sine(folder)
     raw = {
         **RAW,

@@ -121,7 +121,7 @@ def test_store_that_refuses_for_a_while_does_not_disturb_the_search(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = new_run(tmp_path, store.address(tmp_path.name), monkeypatch, trials=8)
-    trouble, update = threading.Event(), RunCopy.update
+    trouble, recovery, update = threading.Event(), threading.Event(), RunCopy.update
 
     def watched(copy: RunCopy, *, is_last: bool = False) -> None:
         try:
@@ -129,6 +129,8 @@ def test_store_that_refuses_for_a_while_does_not_disturb_the_search(
         except StorageError:
             trouble.set()
             raise
+        if trouble.is_set():
+            recovery.set()
 
     def disturb(stamped: Stamped) -> None:
         ended = len(ends_of(events_of(run)))
@@ -137,6 +139,8 @@ def test_store_that_refuses_for_a_while_does_not_disturb_the_search(
         if isinstance(stamped.event, TrialEnded) and ended == 6:
             assert trouble.wait(timeout=120)
             store.is_shut = False
+        if isinstance(stamped.event, TrialEnded) and ended == 7:
+            assert recovery.wait(timeout=120)
 
     monkeypatch.setattr(RunCopy, "update", watched)
     outcome = run.go([disturb])
@@ -158,7 +162,7 @@ def test_killed_run_is_finished_from_its_copy_in_another_folder(
     first.mkdir()
     second.mkdir()
     directory = store.address(tmp_path.name)
-    write_space(first, directory, max_epochs=60, trials=10, scheduler="none")
+    write_space(first, directory, max_epochs=300, trials=10, scheduler="none")
     with command(first, ray_folder, "run", "space.yaml", "--json") as process:
         assert process.stdout is not None
         for line in process.stdout:
