@@ -3,6 +3,8 @@
 Shape letters: B batch, T time steps, F features, H units, D directions.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,16 +56,35 @@ class LstmLayer(nn.Module):
         Returns:
             [B, T, D·H]; the second half of the last axis is the reversed direction.
         """
-        if not (self.training and self.recurrent_dropout):
-            return self.lstm(x)[0]  # type: ignore[no-any-return]
-        directions = 2 if self.lstm.bidirectional else 1
-        zeros = x.new_zeros(directions, x.shape[0], self.lstm.hidden_size)
-        weights = [
-            F.dropout(parameter, self.recurrent_dropout) if name.startswith("weight_hh") else parameter
-            for name, parameter in self.lstm.named_parameters()
-        ]
-        outputs, _, _ = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, self.lstm.bidirectional, True)
-        return outputs
+        return training_states(x, [self]) if self.training else self.lstm(x)[0]
+
+    def dropped_weights(self) -> list[Tensor]:
+        """The weights of each direction after the other, as the kernels want them, some of them dropped."""
+        weights = []
+        for to_input, to_hidden, *biases in self.lstm.all_weights:
+            kept = F.dropout(to_hidden, self.recurrent_dropout) if self.recurrent_dropout else to_hidden
+            weights += [to_input, kept, *biases]
+        return weights
+
+
+def training_states(x: Tensor, layers: Sequence[LstmLayer], *, dropout: float = 0.0) -> Tensor:
+    """Hidden states of the last of some layers, all in one call of the kernel.
+
+    It does what torch's module does, which adds a tenth to the step of a small network.
+
+    Args:
+        x: [B, T, F].
+        layers: on top of each other, with nothing but dropout between them.
+        dropout: share of the features dropped between them, drawn for each step.
+
+    Returns:
+        [B, T, D·H].
+    """
+    first = layers[0].lstm
+    weights = [weight for layer in layers for weight in layer.dropped_weights()]
+    directions = 2 if first.bidirectional else 1
+    zeros = x.new_zeros(len(layers) * directions, x.shape[0], first.hidden_size)
+    return torch.lstm(x, (zeros, zeros), weights, True, len(layers), dropout, True, first.bidirectional, True)[0]
 
 
 class Dropout(nn.Module):
@@ -130,6 +151,7 @@ class StackedLstm(nn.Module):
         self.norms = nn.ModuleList([nn.Identity(), *norms])
         self.dropout = Dropout(dropout, locked=locked_dropout)
         self.residual = residual
+        self.is_plain = not (layer_norm or residual or (locked_dropout and dropout))
 
     def forward(self, x: Tensor) -> Tensor:
         """Hidden states of the top layer for every step.
@@ -140,6 +162,8 @@ class StackedLstm(nn.Module):
         Returns:
             [B, T, D·H].
         """
+        if self.training and self.is_plain:
+            return training_states(x, list(self.layers), dropout=self.dropout.share)  # type: ignore[arg-type]
         for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             entering = self.dropout(x) if i else x
             leaving = layer(norm(entering))

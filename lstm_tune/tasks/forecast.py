@@ -41,8 +41,8 @@ from lstm_tune.tasks.ridge import complete_examples, series_scale
 EVALUATION_BATCH = 1024
 """Forecasts judged in one forward pass: enough to fill the kernels, little enough for a worker beside many others."""
 
-TRAINING_SAMPLE = 512
-"""Training forecasts that the generalisation gap is measured on."""
+TRAINING_SAMPLE = 256
+"""Training forecasts that the generalisation gap is measured on, after every epoch: they cost what 3 steps cost."""
 
 READY_BYTES = 64 * 2**20
 """The examples that a fold trains on, or is judged by, are kept ready up to this size. What a network sees of one does
@@ -88,8 +88,8 @@ class _Lessons:
         self._table = torch.cat([torch.cat([tensor.flatten(1) for tensor in _tensors(part)], dim=1) for part in parts])
 
     def at(self, chosen: Tensor) -> _Lesson:
-        """The examples `chosen` [B]."""
-        pieces = torch.split(self._table.index_select(0, chosen), self._sizes, dim=1)
+        """The examples `chosen` [B], numbers on the CPU."""
+        pieces = torch.split(self._table.index_select(0, chosen.to(self._table.device)), self._sizes, dim=1)
         *seen, truth, weight = (
             piece.view(len(chosen), *shape) for piece, shape in zip(pieces, self._shapes, strict=True)
         )
@@ -171,7 +171,7 @@ class ForecastProblem:
             self._lessons = _Lessons([self._made_ready(network, some) for some in batches])
         if self._lessons is None:
             return self._made_ready(network, self._training.at(chosen.numpy()))
-        return self._lessons.at(chosen.to(_device(network)))
+        return self._lessons.at(chosen)
 
     def _takes_little(self, examples: int) -> bool:
         """Whether so many examples, as a network sees them, may be kept."""

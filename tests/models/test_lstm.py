@@ -104,6 +104,28 @@ def test_unlocked_dropout_draws_anew_at_every_step() -> None:
     assert float(found.mean()) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_plain_stack_trains_on_what_it_predicts(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    stack, x = StackedLstm(3, units=5, depth=3, bidirectional=bidirectional), torch.randn(4, 7, 3)
+    assert stack.is_plain
+    trained, predicted = stack.train()(x), stack.eval()(x)
+    assert torch.allclose(trained, predicted, atol=1e-6)
+    pairs = zip(
+        *(torch.autograd.grad(one.sum(), list(stack.parameters())) for one in (trained, predicted)), strict=True
+    )
+    assert all(torch.allclose(one, other, atol=1e-4) for one, other in pairs)
+
+
+def test_plain_stack_drops_out_between_its_layers_only() -> None:
+    torch.manual_seed(0)
+    stack, x = StackedLstm(3, units=8, depth=2, dropout=0.5, locked_dropout=False), torch.randn(4, 7, 3)
+    assert stack.is_plain
+    assert not torch.equal(stack(x), stack(x))
+    assert (stack(x) != 0).all()
+    assert StackedLstm(3, units=8, depth=1, dropout=0.5, locked_dropout=False)(x).isfinite().all()
+
+
 def test_stack_without_regularisers_is_one_layer_on_another() -> None:
     torch.manual_seed(0)
     stack, x = StackedLstm(3, units=5, depth=2), torch.randn(4, 7, 3)
