@@ -266,8 +266,11 @@ class Forecaster(nn.Module):
     def _floor(self, history: Tensor) -> Tensor:
         """Half the smallest positive value of each history [B, C, Y], or of the training rows; [B, 1, Y].
 
-        A zero among thousands would lie too far below them if it counted as the smallest value of another series.
+        A zero among thousands would lie too far below them if it counted as the smallest value of another series. Where
+        no logarithm is taken, the training rows' does for all.
         """
+        if not self.is_log:
+            return (0.5 * self.get_buffer("smallest")).expand(history.shape[0], 1, -1)
         positive = torch.where(history > 0, history, torch.full_like(history, torch.inf))
         smallest = positive.amin(dim=1, keepdim=True)
         return 0.5 * torch.where(smallest.isinf(), self.get_buffer("smallest"), smallest)

@@ -21,7 +21,7 @@ from lstm_tune.search.worker import TrialSettings
 from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.errors import LstmTuneError, is_disk_full
 from lstm_tune.spec.events import BaselineScored, Event, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
-from lstm_tune.spec.hyperparameters import Hyperparameters, Value, completed
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
 from lstm_tune.spec.paths import inside, write_atomically
 from lstm_tune.tasks.baselines import offer_statistical, quick_names
 
@@ -193,8 +193,14 @@ def _study(
 ) -> Study:
     search, parameters = session.experiment.search, session.experiment.constraints.parameters
 
+    kind, counted = session.experiment.task.kind, dict[tuple[Value, ...], int]()
+
     def count_parameters(hyperparameters: Hyperparameters) -> int:
-        return session.task.parameters(completed(hyperparameters, task=session.experiment.task.kind))
+        whole = completed(hyperparameters, task=kind)
+        shape = tuple(whole[name] for name, one in HYPERPARAMETERS[kind].items() if one.shapes_network)
+        if shape not in counted:
+            counted[shape] = session.task.parameters(whole)
+        return counted[shape]
 
     return Study(
         session.paths.study,
