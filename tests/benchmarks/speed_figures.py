@@ -195,6 +195,21 @@ def speedup(own: float | None, other: float, *, limit_s: float) -> float:
     return other / (limit_s if own is None else own)
 
 
+def shuffled_ends(seconds: Mapping[int, float], *, slots: int, generator: np.random.Generator) -> dict[int, float]:
+    """When each trial of a search would have ended, had chance drawn them in another order.
+
+    Args:
+        seconds: what each trial took, by number.
+        slots: trials that run at once.
+        generator: of the order.
+    """
+    free, ends = [0.0] * slots, dict[int, float]()
+    for trial in generator.permutation(list(seconds)).tolist():
+        slot = free.index(min(free))
+        ends[trial] = free[slot] = free[slot] + seconds[trial]
+    return ends
+
+
 def thinned(ends: Mapping[int, float], count: int) -> list[tuple[float, list[int]]]:
     """At most `count` moments of a search, each with the trials that had ended, from their times by number."""
     order = sorted(ends, key=lambda trial: ends[trial])

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from contenders import GRIDS, adapted
 from made_tasks import made_task
@@ -17,6 +18,7 @@ from speed_figures import (
     phases,
     ratio_of_medians,
     reached,
+    shuffled_ends,
     slope,
     speedup,
     status_mb,
@@ -88,6 +90,15 @@ def test_target_is_reached_once_and_a_miss_costs_the_whole_time() -> None:
     assert reached(curve, 3.5) == 2
     assert reached(curve, 1.0) is None
     assert (speedup(2.0, 8.0, limit_s=10), speedup(None, 8.0, limit_s=10)) == (4, 0.8)
+
+
+def test_trials_in_another_order_take_as_long_as_they_did() -> None:
+    seconds, generator = {0: 1.0, 1: 2.0, 4: 4.0}, np.random.default_rng(0)
+    orders = [shuffled_ends(seconds, slots=2, generator=generator) for _ in range(50)]
+    assert {tuple(sorted(ends)) for ends in orders} == {(0, 1, 4)}
+    assert {ends[4] for ends in orders} == {4.0, 5.0}  # among the first two, or after the shorter one
+    in_turns = [shuffled_ends(seconds, slots=1, generator=generator) for _ in range(50)]
+    assert {ends[4] for ends in in_turns} == {4.0, 5.0, 6.0, 7.0}
 
 
 def test_moments_of_a_search_hold_the_trials_that_had_ended() -> None:

@@ -1,17 +1,22 @@
 """How much sooner the search is as good as random search: seconds to the same error, on eight files.
 
 Both search the same space that `lstm-tune init` wrote, for the same time. Ours is the product's: TPE, asynchronous
-halving, the default configuration first. Random search stops no trial, and its trial 0, the default configuration,
-does not count: nobody would know it. At moments of each search the best trial so far is given its expected error on new
-data, as the verdict states it: corrected for having been chosen. The target is random search's at its end, and whoever
-comes within 1 % of it has reached it. Where ours never does, its whole time counts.
+halving, patience, the default configuration first. Random search stops nothing early, neither a trial nor its training
+(`--patience` gives it one), and its trial 0, the default configuration, does not count: nobody would know it. At
+moments of each search the best trial so far is given its expected error on new data, as the verdict states it:
+corrected for having been chosen. As the order in which chance draws its configurations is chance too, random search's
+errors are averaged over many orders of its trials. The target is random search's at its end, and whoever comes within
+1 % of it has reached it. Where ours never does, its whole time counts.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from statistics import fmean
 
+import numpy as np
 import polars as pl
 from benchmarking import (
     RESULTS,
@@ -32,11 +37,12 @@ from benchmarking import (
     work_through,
 )
 from files import fitting_folds
-from speed_figures import geometric_mean, reached, speedup, thinned
+from speed_figures import geometric_mean, reached, shuffled_ends, speedup, thinned
 
 from lstm_tune.selection.estimates import bias_corrected
 from lstm_tune.selection.out_of_fold import from_table
 from lstm_tune.selection.rules import smallest
+from lstm_tune.spec.loading import load_experiment
 from lstm_tune.tasks.metrics import FORECAST_METRICS
 
 FILES = (
@@ -52,6 +58,9 @@ FILES = (
 WITHIN = 0.01
 MOMENTS = 30
 """Moments of a search at which the best trial is judged."""
+
+ORDERS = 20
+"""Orders of random search's trials."""
 
 REPEATS = 300
 ENDLESS = 100_000
@@ -72,12 +81,14 @@ class Job:
         file: the data.
         seed: of the searches.
         time_limit_s: seconds of each.
+        patience: of random search's training, in epochs or `auto`; None for none.
         folder: where the runs go.
     """
 
     file: SeriesFile
     seed: int
     time_limit_s: float
+    patience: str | None
     folder: Path
 
 
@@ -89,37 +100,69 @@ def search(job: Job, name: str) -> Finished:
         steps = pl.read_csv(job.file.path).height
         folds = fitting_folds(4, steps=steps, horizon=job.file.horizon)
         overrides += [f"task.season={job.file.season}", f"validation.folds={folds}"]
+    if name == "random":
+        overrides.append(f"training.patience_epochs={job.patience or load_experiment(space).training.max_epochs}")
     overrides += [f"search.trials={ENDLESS}", "search.stop_when_stale=null", f"search.seed={job.seed}"]
     return run(space, [*overrides, f"search.time_limit={job.time_limit_s:g}s"])[0]
 
 
-def curve(finished: Finished, *, skips_default: bool) -> list[tuple[float, float]]:
-    """Moments of a search and the expected error of the trial that was best by then."""
-    experiment = finished.experiment
-    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
-    known = set(losses.trials.tolist()) - ({0} if skips_default else set())
+Curve = list[tuple[float, float]]
+"""Moments of a search, in seconds, and the expected error of the trial that was best by then."""
+
+
+def our_curve(finished: Finished) -> Curve:
+    """From the first trial that began."""
+    corrected = _corrected(finished)
     began = next(event["at_s"] for event in finished.events if event["event"] == "trial_started")
-    ended = {event["trial"]: event["at_s"] - began for event in finished.events if event["event"] == "trial_ended"}
-    finish = FORECAST_METRICS[experiment.search.metric].finish
+    ends = {trial: at_s - began for trial, at_s in _known(finished, "at_s").items()}
+    return [(at, corrected(frozenset(trials))) for at, trials in thinned(ends, MOMENTS)]
+
+
+def random_curve(finished: Finished) -> Curve:
+    """The mean over orders of its trials; infinite until a trial has ended in each of them."""
+    corrected = _corrected(finished)
+    seconds = {trial: value for trial, value in _known(finished, "seconds").items() if trial}
+    slots, generator = finished.last("run_started")["slots"], np.random.default_rng(0)
+    orders = [shuffled_ends(seconds, slots=slots, generator=generator) for _ in range(ORDERS)]
+    last = max(max(ends.values()) for ends in orders)
+    return [
+        (at, fmean(corrected(frozenset(trial for trial, end in ends.items() if end <= at)) for ends in orders))
+        for at in np.linspace(0, last, MOMENTS + 1)[1:].tolist()
+    ]
+
+
+def _known(finished: Finished, field: str) -> dict[int, float]:
+    """A field of the end of each trial that has out-of-fold losses."""
+    losses = set(pl.read_parquet(finished.paths.out_of_fold)["trial"])
+    return {trial: float(end[field]) for trial, end in finished.ends().items() if trial in losses}
+
+
+def _corrected(finished: Finished) -> Callable[[frozenset[int]], float]:
+    """The expected error of the best of some trials; infinite of none."""
+    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
+    finish = FORECAST_METRICS[finished.experiment.search.metric].finish
     blocks = int((losses.folds == losses.folds.max()).sum())
-    found = []
-    for at, trials in thinned({trial: at for trial, at in ended.items() if trial in known}, MOMENTS):
-        estimate = bias_corrected(
-            losses.of(trials), finish=finish, rule=smallest, test_blocks=blocks, seed=0, repeats=REPEATS
-        )
-        found.append((at, estimate.corrected))
-    return found
+
+    @cache
+    def corrected(trials: frozenset[int]) -> float:
+        if not trials:
+            return np.inf
+        return bias_corrected(
+            losses.of(sorted(trials)), finish=finish, rule=smallest, test_blocks=blocks, seed=0, repeats=REPEATS
+        ).corrected
+
+    return corrected
 
 
 def measure(job: Job) -> Record:
     """One line of the results."""
-    known = {"file": job.file.name, "seed": job.seed, "time_limit_s": job.time_limit_s}
+    known = {"file": job.file.name, "seed": job.seed, "time_limit_s": job.time_limit_s, "patience": job.patience}
     try:
         runs = {name: search(job, name) for name in SEARCHES}
-        curves = {name: curve(finished, skips_default=name == "random") for name, finished in runs.items()}
+        curves = {"ours": our_curve(runs["ours"]), "random": random_curve(runs["random"])}
         target = curves["random"][-1][1] * (1 + WITHIN)
         ours_s, random_s = reached(curves["ours"], target), reached(curves["random"], target)
-    except (RunFailedError, IndexError) as error:  # no trial came to its end in time
+    except (RunFailedError, ValueError) as error:  # no trial came to its end in time
         return {**known, "error": str(error)}
     assert random_s is not None, "random search is at its own end"
     scores = {name: finished.last("test_scored")["score"] for name, finished in runs.items()}
@@ -157,7 +200,7 @@ def main() -> None:
     arguments = _arguments()
     known = [*series_files(arguments.data, "univariate"), *series_files(arguments.data, "panel")]
     jobs = [
-        Job(file, seed, arguments.time_limit, arguments.lines.parent / f"{file.name}-{seed}")
+        Job(file, seed, arguments.time_limit, arguments.patience, arguments.lines.parent / f"{file.name}-{seed}")
         for seed in range(arguments.seeds)
         for file in chosen_files(known, arguments.files)
     ]
@@ -169,13 +212,14 @@ def main() -> None:
     if not records:
         raise SystemExit("no run has ended yet")
     show("seconds to the target", COLUMNS, [[record[column] for column in COLUMNS] for record in records])
-    settings = {"time_limit_s": arguments.time_limit}
+    settings = {"time_limit_s": arguments.time_limit, "patience": arguments.patience}
     conclude("time_to_target", figures_of(records), output=arguments.output, settings=settings, rows=records)
 
 
 def _done(arguments: argparse.Namespace) -> list[Record]:
     good = [record for record in read_records(arguments.lines) if "error" not in record]
-    wanted = [record for record in good if record["time_limit_s"] == arguments.time_limit]
+    settings = (arguments.time_limit, arguments.patience)
+    wanted = [record for record in good if (record["time_limit_s"], record["patience"]) == settings]
     return list({(record["file"], record["seed"]): record for record in wanted}.values())
 
 
@@ -187,6 +231,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", nargs="+", default=list(FILES), help="names of files")
     parser.add_argument("--seeds", type=int, default=1, help="searches of each file")
     parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of a search")
+    parser.add_argument("--patience", help="of random search's training, in epochs or `auto`; none when left out")
     parser.add_argument("--limit", type=float, help="seconds after which no further file is begun")
     parser.add_argument("--summary", action="store_true", help="only show the figures of the runs so far")
     return parser.parse_args()
