@@ -192,7 +192,6 @@ def _study(
     session: Session, first: list[dict[str, Value]], records: dict[int, TrialRecord], *, gap_at_most: float | None
 ) -> Study:
     search, parameters = session.experiment.search, session.experiment.constraints.parameters
-
     kind, counted = session.experiment.task.kind, dict[tuple[Value, ...], int]()
 
     def count_parameters(hyperparameters: Hyperparameters) -> int:

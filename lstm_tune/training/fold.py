@@ -71,7 +71,7 @@ class FoldTrainer:
         self._order = torch.empty(0, dtype=torch.int64)
         self._random: dict[str, Tensor] = {}
         with self._own_randomness():
-            self._seed(seed)
+            torch.manual_seed(seed)
             self._network = problem.network(hyperparameters).to(device)
         self._parameters: list[Tensor] = list(self._network.parameters())
         self._ema = float(hyperparameters["ema"])
@@ -132,13 +132,6 @@ class FoldTrainer:
         self._optimizer.load_state(below("optimizer.", state))
         self._random = below("random.", state)
         self._order, self.steps = state["order"], int(state["steps"])
-
-    def _seed(self, seed: int) -> None:
-        """Seeds the generators that this trainer draws from; `torch.manual_seed` would look for every other device."""
-        torch.default_generator.manual_seed(seed)
-        if self._device.type == "cuda":
-            with torch.cuda.device(self._device):
-                torch.cuda.manual_seed(seed)
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:

@@ -40,9 +40,8 @@ from files import fitting_folds
 from speed_figures import geometric_mean, reached, shuffled_ends, speedup, thinned
 
 from lstm_tune.selection.estimates import bias_corrected
-from lstm_tune.selection.out_of_fold import from_table
+from lstm_tune.selection.out_of_fold import OutOfFold, from_table
 from lstm_tune.selection.rules import smallest
-from lstm_tune.spec.loading import load_experiment
 from lstm_tune.tasks.metrics import FORECAST_METRICS
 
 FILES = (
@@ -64,7 +63,7 @@ ORDERS = 20
 
 REPEATS = 300
 ENDLESS = 100_000
-"""Trials that no time limit allows."""
+"""Trials that no time limit allows, and a patience that no training exhausts."""
 
 SEARCHES = {
     "ours": ["search.sampler=tpe", "search.scheduler=asha"],
@@ -81,14 +80,14 @@ class Job:
         file: the data.
         seed: of the searches.
         time_limit_s: seconds of each.
-        patience: of random search's training, in epochs or `auto`; None for none.
+        patience: of random search's training, in epochs or `auto`.
         folder: where the runs go.
     """
 
     file: SeriesFile
     seed: int
     time_limit_s: float
-    patience: str | None
+    patience: str
     folder: Path
 
 
@@ -101,7 +100,7 @@ def search(job: Job, name: str) -> Finished:
         folds = fitting_folds(4, steps=steps, horizon=job.file.horizon)
         overrides += [f"task.season={job.file.season}", f"validation.folds={folds}"]
     if name == "random":
-        overrides.append(f"training.patience_epochs={job.patience or load_experiment(space).training.max_epochs}")
+        overrides.append(f"training.patience_epochs={job.patience}")
     overrides += [f"search.trials={ENDLESS}", "search.stop_when_stale=null", f"search.seed={job.seed}"]
     return run(space, [*overrides, f"search.time_limit={job.time_limit_s:g}s"])[0]
 
@@ -112,16 +111,20 @@ Curve = list[tuple[float, float]]
 
 def our_curve(finished: Finished) -> Curve:
     """From the first trial that began."""
-    corrected = _corrected(finished)
+    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
+    corrected = _corrected(finished, losses)
     began = next(event["at_s"] for event in finished.events if event["event"] == "trial_started")
-    ends = {trial: at_s - began for trial, at_s in _known(finished, "at_s").items()}
+    ends = {trial: at_s - began for trial, at_s in _known(finished, losses, "at_s").items()}
     return [(at, corrected(frozenset(trials))) for at, trials in thinned(ends, MOMENTS)]
 
 
 def random_curve(finished: Finished) -> Curve:
     """The mean over orders of its trials; infinite until a trial has ended in each of them."""
-    corrected = _corrected(finished)
-    seconds = {trial: value for trial, value in _known(finished, "seconds").items() if trial}
+    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
+    corrected = _corrected(finished, losses)
+    seconds = {trial: value for trial, value in _known(finished, losses, "seconds").items() if trial}
+    if not seconds:
+        raise RunFailedError("random search had no trial beside the default configuration")
     slots, generator = finished.last("run_started")["slots"], np.random.default_rng(0)
     orders = [shuffled_ends(seconds, slots=slots, generator=generator) for _ in range(ORDERS)]
     last = max(max(ends.values()) for ends in orders)
@@ -131,15 +134,14 @@ def random_curve(finished: Finished) -> Curve:
     ]
 
 
-def _known(finished: Finished, field: str) -> dict[int, float]:
+def _known(finished: Finished, losses: OutOfFold, field: str) -> dict[int, float]:
     """A field of the end of each trial that has out-of-fold losses."""
-    losses = set(pl.read_parquet(finished.paths.out_of_fold)["trial"])
-    return {trial: float(end[field]) for trial, end in finished.ends().items() if trial in losses}
+    ends = finished.ends()
+    return {trial: float(ends[trial][field]) for trial in losses.trials.tolist()}
 
 
-def _corrected(finished: Finished) -> Callable[[frozenset[int]], float]:
+def _corrected(finished: Finished, losses: OutOfFold) -> Callable[[frozenset[int]], float]:
     """The expected error of the best of some trials; infinite of none."""
-    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
     finish = FORECAST_METRICS[finished.experiment.search.metric].finish
     blocks = int((losses.folds == losses.folds.max()).sum())
 
@@ -162,7 +164,7 @@ def measure(job: Job) -> Record:
         curves = {"ours": our_curve(runs["ours"]), "random": random_curve(runs["random"])}
         target = curves["random"][-1][1] * (1 + WITHIN)
         ours_s, random_s = reached(curves["ours"], target), reached(curves["random"], target)
-    except (RunFailedError, ValueError) as error:  # no trial came to its end in time
+    except RunFailedError as error:  # no trial came to its end in time
         return {**known, "error": str(error)}
     assert random_s is not None, "random search is at its own end"
     scores = {name: finished.last("test_scored")["score"] for name, finished in runs.items()}
@@ -231,7 +233,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", nargs="+", default=list(FILES), help="names of files")
     parser.add_argument("--seeds", type=int, default=1, help="searches of each file")
     parser.add_argument("--time-limit", type=float, default=300.0, help="seconds of a search")
-    parser.add_argument("--patience", help="of random search's training, in epochs or `auto`; none when left out")
+    parser.add_argument("--patience", default=str(ENDLESS), help="of random search's training, in epochs or `auto`")
     parser.add_argument("--limit", type=float, help="seconds after which no further file is begun")
     parser.add_argument("--summary", action="store_true", help="only show the figures of the runs so far")
     return parser.parse_args()

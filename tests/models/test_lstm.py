@@ -123,7 +123,8 @@ def test_plain_stack_drops_out_between_its_layers_only() -> None:
     assert stack.is_plain
     assert not torch.equal(stack(x), stack(x))
     assert (stack(x) != 0).all()
-    assert StackedLstm(3, units=8, depth=1, dropout=0.5, locked_dropout=False)(x).isfinite().all()
+    shallow = StackedLstm(3, units=8, depth=1, dropout=0.5, locked_dropout=False)
+    assert torch.equal(shallow(x), shallow(x))
 
 
 def test_stack_without_regularisers_is_one_layer_on_another() -> None:

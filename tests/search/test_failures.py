@@ -69,7 +69,7 @@ def trial_workers() -> list[int]:
 
 ONE_AT_A_TIME = {
     "search": {"scheduler": "none", "trials": 3},
-    "training": {"max_epochs": 40, "patience_epochs": 40},
+    "training": {"max_epochs": 120, "patience_epochs": 120},
     "resources": {"max_concurrent": 1},
 }
 in_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the worker in /proc")
@@ -110,7 +110,7 @@ def test_trial_of_a_killed_worker_starts_again_and_ends_as_if_nothing_had_happen
     assert table_of(run).equals(undisturbed)
     warned = [event.message for event in events_of(run) if isinstance(event, Warned)]
     assert "The process of trial 1 died; the trial goes on in another." in warned
-    assert [epoch for _, epoch, _, _ in curve(run, 1)] == list(range(1, 41))
+    assert [epoch for _, epoch, _, _ in curve(run, 1)] == list(range(1, 121))
 
 
 @in_proc

@@ -12,7 +12,7 @@ from lstm_tune.data.folds import Split, split_panel
 from lstm_tune.data.panel import Panel
 from lstm_tune.data.sequences import Sequences, prepare
 from lstm_tune.models.forecaster import Design, count_parameters
-from lstm_tune.spec.hyperparameters import Hyperparameters, completed
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, completed
 from lstm_tune.tasks.forecast import ForecastProblem, ForecastTask
 
 PanelMaker = Callable[..., Panel]
@@ -209,6 +209,19 @@ def test_horizon_beyond_the_block_is_judged_within_the_block(panel_of: PanelMake
 def test_parameters_are_counted_without_building_the_network(panel_of: PanelMaker, options: dict[str, Any]) -> None:
     task, values = task_of(rich_panel(panel_of)), chosen(**options)
     assert task.parameters(values) == count_parameters(task.problems(values)[0].network(values))
+
+
+OTHER_VALUES = {"integer": 7, "number": 0.5}
+FREE = {name: one for name, one in HYPERPARAMETERS["forecast"].items() if not one.shapes_network}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_what_does_not_shape_the_network_leaves_its_parameters(panel_of: PanelMaker, name: str) -> None:
+    task, kind, value = task_of(rich_panel(panel_of)), FREE[name].kind, chosen()[name]
+    words = [word for word in FREE[name].names if word != value]
+    other = words[0] if words else OTHER_VALUES.get(kind, not value)
+    assert other != value
+    assert task.parameters(chosen(**{name: other})) == task.parameters(chosen())
 
 
 @pytest.mark.parametrize("metric", ["mase", "smape", "mae", "rmse", "rmsse"])
