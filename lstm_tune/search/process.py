@@ -9,7 +9,7 @@ from lstm_tune.search.final import Outcome, conclude
 from lstm_tune.search.importances import write_importances
 from lstm_tune.search.nested import FoldRun, announcement, nested_scores
 from lstm_tune.search.placement import Placement
-from lstm_tune.search.proposals import defaults, searched
+from lstm_tune.search.proposals import defaults, portfolio, searched
 from lstm_tune.search.resources import choose_resources
 from lstm_tune.search.schedulers import Schedule, build_schedule
 from lstm_tune.search.session import Session
@@ -211,8 +211,13 @@ def _study(
         parameters_at_most=parameters.at_most if parameters else None,
         gap_at_most=gap_at_most,
         records=records,
-        first=[defaults(session.prepared.space), *first],
+        first=[defaults(session.prepared.space), *first, *_portfolio(session)],
     )
+
+
+def _portfolio(session: Session) -> list[dict[str, Value]]:
+    """What is tried before the sampler's own proposals; nothing where chance is to propose."""
+    return [] if session.experiment.search.sampler == "random" else portfolio(session.prepared.space)
 
 
 def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore | None) -> TrialSettings:

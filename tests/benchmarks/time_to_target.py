@@ -1,12 +1,12 @@
 """How much sooner the search is as good as random search: seconds to the same error, on eight files.
 
 Both search the same space that `lstm-tune init` wrote, for the same time. Ours is the product's: TPE, asynchronous
-halving, patience, the default configuration first. Random search stops nothing early, neither a trial nor its training
-(`--patience` gives it one), and its trial 0, the default configuration, does not count: nobody would know it. At
-moments of each search the best trial so far is given its expected error on new data, as the verdict states it:
-corrected for having been chosen. As the order in which chance draws its configurations is chance too, random search's
-errors are averaged over many orders of its trials. The target is random search's at its end, and whoever comes within
-1 % of it has reached it. Where ours never does, its whole time counts.
+halving, patience, the default configuration and the portfolio first. Random search stops nothing early, neither a trial
+nor its training (`--patience` gives it one), and its trial 0, the default configuration, does not count: nobody would
+know it. At moments of each search the best trial so far is given its expected error on new data, as the verdict states
+it: corrected for having been chosen. As the order in which chance draws its configurations is chance too, random
+search's errors are averaged over many orders of its trials. The target is random search's at its end, and whoever comes
+within 1 % of it has reached it. Where ours never does, its whole time counts.
 """
 
 import argparse

@@ -1,7 +1,17 @@
 import optuna
 import pytest
 
-from lstm_tune.search.proposals import changeable, clipped, grid, is_conditional, nearest, suggest
+from lstm_tune.search.proposals import (
+    changeable,
+    clipped,
+    defaults,
+    grid,
+    is_conditional,
+    nearest,
+    portfolio,
+    suggest,
+)
+from lstm_tune.spec.defaults import default_space
 from lstm_tune.spec.errors import InputError
 from lstm_tune.spec.space import Choice, Condition, Dimension, Fixed, Range
 
@@ -71,6 +81,23 @@ def test_nearest_keeps_conditions() -> None:
     space = {"units": Choice((8, 32)), "dropout": Range(0.0, 0.5, when=ABOVE_16)}
     assert nearest(space, {"units": 8, "dropout": 0.3}) == {"units": 8}
     assert nearest(space, {"units": 32, "dropout": 0.3}) == {"units": 32, "dropout": 0.3}
+
+
+def test_the_portfolio_varies_the_defaults_within_the_space() -> None:
+    space = default_space(rows=2000, longest=1500, horizon=12, season=12, positive=True)
+    changed = [{**defaults(space), **configuration} for configuration in portfolio(space)]
+    bold = {**defaults(space), "learning_rate": 0.012, "dropout": 0.0}
+    assert changed == [
+        {**bold, "window": 36, "log_transform": True},
+        {**defaults(space), "normalization": "mean"},
+        bold,
+    ]
+
+
+def test_the_portfolio_changes_nothing_that_is_not_searched() -> None:
+    space = {"units": Range(8, 16), "learning_rate": Range(1e-4, 1e-2, log=True), "window": Fixed(12)}
+    bold, default = {"units": 16, "learning_rate": 1e-2}, {"units": 16, "learning_rate": 3e-3}
+    assert portfolio(space) == [bold, default, bold]
 
 
 @pytest.mark.parametrize(

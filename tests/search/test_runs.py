@@ -120,6 +120,20 @@ def test_every_search_ends_with_a_model_and_one_story(
     assert not run.paths.scratch.exists()
 
 
+def test_search_begins_with_the_defaults_and_then_the_portfolio_unless_chance_is_to_propose(
+    stories: Callable[[str, str], Story],
+) -> None:
+    default = {"units": 8, "learning_rate": 3e-3, "dropout": 0.1, "window": 6}
+    bold = {**default, "learning_rate": 0.012, "dropout": 0.0}
+    proposed, by_chance = (
+        [event.hyperparameters for event in stories(*pair)[2] if isinstance(event, TrialStarted)]
+        for pair in [("asha", "tpe"), ("pbt", "random")]
+    )
+    assert proposed[:2] == [default, bold]
+    assert by_chance[0] == default
+    assert bold not in by_chance
+
+
 def test_stopped_trials_are_told_as_pruned_with_their_reports(stories: Callable[[str, str], Story]) -> None:
     run, _, events = stories("asha", "tpe")
     pruned = [end for end in ends_of(events) if end.state == "pruned"]
