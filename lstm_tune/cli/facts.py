@@ -10,7 +10,7 @@ from lstm_tune.display.timeline import FoldRow, FoldSegment, Kind
 from lstm_tune.search.session import portions_of
 from lstm_tune.spec.defaults import effective_windows
 from lstm_tune.spec.experiment import Experiment
-from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, completed
+from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.spec.space import Choice, Fixed
 from lstm_tune.tasks.assembly import Prepared, corner
 from lstm_tune.training.lockstep import Lockstep
@@ -75,8 +75,8 @@ def _listed(operand: object) -> str:
 def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
     """Trains the middle configuration for a moment; a search stops most trials long before the last epoch."""
     training = experiment.training
-    knobs = {name: knob.default for name, knob in HYPERPARAMETERS[experiment.task.kind].items()}
-    hyperparameters = completed({**knobs, "window": corner(prepared.space, largest=True)["window"]}, task="forecast")
+    window = corner(prepared.space, largest=True)["window"]
+    hyperparameters = completed({"window": window}, task=experiment.task.kind)
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, int(experiment.resources.cpus_per_trial)))
     try:

@@ -14,14 +14,14 @@ from optuna.distributions import (
 )
 
 from lstm_tune.spec.errors import Fault, InputError
-from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value, completed
 from lstm_tune.spec.space import Choice, Dimension, Fixed, Range, Space, active
 
 LARGEST_GRID = 10_000
 """Configurations a grid may have."""
 
 LONGEST = 100_000
-"""A window that no space holds, so that the longest one of the space is nearest to it."""
+"""No window is longer, so the longest one of a space is nearest to it."""
 
 BOLD: dict[str, Value] = {"learning_rate": 0.012, "dropout": 0.0}
 PORTFOLIO: tuple[dict[str, Value], ...] = (
@@ -35,7 +35,7 @@ Chosen one after the other among eleven such changes, each time the one that low
 the validation folds of ten files of medium size that no benchmark of search efficiency uses: the best of the four had
 5.9 % less error than the default.
 
-Source: Feurer et al. 2022, "Auto-sklearn 2.0", section 3.2, for portfolios built greedily."""
+Source: Feurer et al. 2022, "Auto-sklearn 2.0", for portfolios built greedily."""
 
 
 def searched(space: Space) -> list[str]:
@@ -152,13 +152,12 @@ def _nearest_of(values: Sequence[Value], wanted: Value | None) -> Value:
 
 def defaults(space: Space) -> dict[str, Value]:
     """The default configuration, moved into the space: what a search begins with and has to beat."""
-    return nearest(space, {name: knob.default for name, knob in HYPERPARAMETERS["forecast"].items()})
+    return nearest(space, completed({}, task="forecast"))
 
 
 def portfolio(space: Space) -> list[dict[str, Value]]:
     """Configurations to try after the default one, moved into the space; those that it makes equal are among them."""
-    knobs = {name: knob.default for name, knob in HYPERPARAMETERS["forecast"].items()}
-    return [nearest(space, knobs | changes) for changes in PORTFOLIO]
+    return [nearest(space, completed(changes, task="forecast")) for changes in PORTFOLIO]
 
 
 def clipped(dimension: Range, wanted: Value | None) -> Value:

@@ -17,7 +17,7 @@ from lstm_tune.models.forecaster import Design
 from lstm_tune.spec.defaults import default_space
 from lstm_tune.spec.errors import Fault, InputError
 from lstm_tune.spec.experiment import DataSpec, Experiment
-from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value
+from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value, completed
 from lstm_tune.spec.space import Choice, Dimension, Fixed
 from lstm_tune.tasks.baselines import unjudged_folds
 from lstm_tune.tasks.forecast import ForecastTask
@@ -142,7 +142,7 @@ def _corners(space: dict[str, Dimension], name: str) -> tuple[Value, Value]:
 
 def corner(space: dict[str, Dimension], *, largest: bool) -> dict[str, Value]:
     """The configuration with the fewest, or the most, free parameters that the space allows."""
-    values = {name: knob.default for name, knob in HYPERPARAMETERS["forecast"].items()}
+    values = completed({}, task="forecast")
     for name, dimension in space.items():
         values[name] = dimension.corners[1 if largest else 0]
     return values

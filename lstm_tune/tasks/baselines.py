@@ -17,7 +17,7 @@ from lstm_tune.data.folds import Fold
 from lstm_tune.data.sequences import Sequences
 from lstm_tune.models.forecaster import Design
 from lstm_tune.models.problem import Tally
-from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters
+from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.tasks.forecast import ForecastProblem, ForecastTask
 from lstm_tune.tasks.naive import RULES, Rule, seasonal_naive
 from lstm_tune.tasks.ridge import fit_ridge
@@ -165,10 +165,9 @@ def unjudged_folds(task: ForecastTask) -> list[int]:
 
 def _reading(task: ForecastTask) -> Hyperparameters:
     """Hyperparameters that matter to a baseline: a window that shows it enough history."""
-    defaults = {name: knob.default for name, knob in HYPERPARAMETERS["forecast"].items()}
     shown = max(LONGEST_HISTORY, SHOWN_SEASONS * task.design.season)
     window = max(task.design.season, min(int(task.sequences.lengths.max()), shown))
-    return {**defaults, "window": window}
+    return completed({"window": window}, task="forecast")
 
 
 def _forecasts(problem: ForecastProblem, task: ForecastTask, forecast: Forecast) -> tuple[Tensor, int]:
