@@ -211,7 +211,10 @@ def shuffled_ends(seconds: Mapping[int, float], *, slots: int, generator: np.ran
 
 
 def thinned(ends: Mapping[int, float], count: int) -> list[tuple[float, list[int]]]:
-    """At most `count` moments of a search, each with the trials that had ended, from their times by number."""
+    """At most `count` moments of a search, each with the trials that had ended, from their times by number.
+
+    Each has a fixed factor more trials than the one before, so that early moments are told apart as well as late ones.
+    """
     order = sorted(ends, key=lambda trial: ends[trial])
-    chosen = sorted({round(i) for i in np.linspace(1, len(order), min(count, len(order)))}) if order else []
+    chosen = sorted({round(i) for i in np.geomspace(1, len(order), min(count, len(order)))}) if order else []
     return [(ends[order[n - 1]], order[:n]) for n in chosen]
