@@ -40,9 +40,9 @@ from benchmarking import (
 from files import fitting_folds
 from speed_figures import geometric_mean, reached, shuffled_ends, speedup, thinned
 
+from lstm_tune.selection.choice import RULES
 from lstm_tune.selection.estimates import bias_corrected
-from lstm_tune.selection.out_of_fold import Finish, OutOfFold, from_table
-from lstm_tune.selection.rules import Rule, one_standard_error_rule, smallest
+from lstm_tune.selection.out_of_fold import OutOfFold, from_table
 from lstm_tune.tasks.metrics import FORECAST_METRICS
 
 FILES = (
@@ -57,14 +57,19 @@ FILES = (
 )
 WITHIN = 0.01
 MOMENTS = 30
-"""Moments of a search at which the best trial is judged."""
+"""Moments of a search at which the trial that would be chosen is judged."""
 
 ORDERS = 20
 """Orders of random search's trials."""
 
 REPEATS = 300
+"""Resamples of the correction."""
+
 DEFAULT_TRIAL = 0
 """Every search begins with the default configuration."""
+
+BY_MEAN = "best"
+"""The rule of choice of a search without care: the best fold mean."""
 
 ENDLESS = 100_000
 """Trials that no time limit allows, and a patience that no training exhausts."""
@@ -123,35 +128,18 @@ def search(job: Job, name: str) -> Finished:
 Curve = list[tuple[float, float]]
 """Moments of a search, in seconds, and the expected error of the trial that would be chosen then."""
 
-Choosing = Callable[[Finished, OutOfFold, Finish], Rule]
-"""(a run, losses of some of its trials, what finishes a fold's ratio) -> how one of these trials is chosen."""
 
-
-def by_our_rule(finished: Finished, losses: OutOfFold, finish: Finish) -> Rule:
-    """The product's own: the default configuration, unless another is proven better."""
-    ends = finished.ends()
-    parameters = np.array([ends[trial]["parameters"] for trial in losses.trials.tolist()], dtype=np.int64)
-    return one_standard_error_rule(losses, parameters, finish=finish, defaults=DEFAULT_TRIAL)
-
-
-def by_mean(_finished: Finished, _losses: OutOfFold, _finish: Finish) -> Rule:
-    """What search without care does."""
-    return smallest
-
-
-def our_curve(finished: Finished, choosing: Choosing) -> Curve:
-    """From the first trial that began."""
-    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
-    corrected = _corrected(finished, losses, choosing)
+def our_curve(finished: Finished, losses: OutOfFold, rule: str) -> Curve:
+    """From the first trial that began, with a rule of choice by name."""
+    corrected = _corrected(finished, losses, rule)
     began = next(event["at_s"] for event in finished.events if event["event"] == "trial_started")
     ends = {trial: at_s - began for trial, at_s in _known(finished, losses, "at_s").items()}
     return [(at, corrected(frozenset(trials))) for at, trials in thinned(ends, MOMENTS)]
 
 
-def random_curve(finished: Finished) -> Curve:
+def random_curve(finished: Finished, losses: OutOfFold) -> Curve:
     """The median over orders of its trials, from the moment the first of them could have ended."""
-    losses = from_table(pl.read_parquet(finished.paths.out_of_fold))
-    corrected = _corrected(finished, losses, by_mean)
+    corrected = _corrected(finished, losses, BY_MEAN)
     seconds = {trial: value for trial, value in _known(finished, losses, "seconds").items() if trial != DEFAULT_TRIAL}
     if not seconds:
         raise RunFailedError("random search had no trial beside the default configuration")
@@ -171,18 +159,20 @@ def _known(finished: Finished, losses: OutOfFold, field: str) -> dict[int, float
     return {trial: float(ends[trial][field]) for trial in losses.trials.tolist()}
 
 
-def _corrected(finished: Finished, losses: OutOfFold, choosing: Choosing) -> Callable[[frozenset[int]], float]:
+def _corrected(finished: Finished, losses: OutOfFold, rule: str) -> Callable[[frozenset[int]], float]:
     """The expected error of what would be chosen among some trials; infinite of none."""
     finish = FORECAST_METRICS[finished.experiment.search.metric].finish
     blocks = int((losses.folds == losses.folds.max()).sum())
+    parameters = {trial: end["parameters"] for trial, end in finished.ends().items()}
 
     @cache
     def corrected(trials: frozenset[int]) -> float:
         if not trials:
             return np.inf
         some = losses.of(sorted(trials))
-        rule = choosing(finished, some, finish)
-        return bias_corrected(some, finish=finish, rule=rule, test_blocks=blocks, seed=0, repeats=REPEATS).corrected
+        sizes = np.array([parameters[trial] for trial in some.trials.tolist()], dtype=np.int64)
+        chooses = RULES[rule].resampled(some, sizes, finish, DEFAULT_TRIAL)
+        return bias_corrected(some, finish=finish, rule=chooses, test_blocks=blocks, seed=0, repeats=REPEATS).corrected
 
     return corrected
 
@@ -192,10 +182,11 @@ def measure(job: Job) -> Record:
     known = {"file": job.file.name, "seed": job.seed, "time_limit_s": job.time_limit_s, "patience": job.patience}
     try:
         runs = {name: search(job, name) for name in SEARCHES}
+        ours, chance = (from_table(pl.read_parquet(finished.paths.out_of_fold)) for finished in runs.values())
         curves = {
-            "ours": our_curve(runs["ours"], by_our_rule),
-            "ours_by_mean": our_curve(runs["ours"], by_mean),
-            "random": random_curve(runs["random"]),
+            "ours": our_curve(runs["ours"], ours, runs["ours"].experiment.output.choice),
+            "ours_by_mean": our_curve(runs["ours"], ours, BY_MEAN),
+            "random": random_curve(runs["random"], chance),
         }
     except RunFailedError as error:  # no trial came to its end in time
         return {**known, "error": str(error)}
