@@ -195,15 +195,18 @@ def speedup(own: float | None, other: float, *, limit_s: float) -> float:
     return other / (limit_s if own is None else own)
 
 
-def shuffled_ends(seconds: Mapping[int, float], *, slots: int, generator: np.random.Generator) -> dict[int, float]:
+def shuffled_ends(
+    seconds: Mapping[int, float], *, slots: int, ready: float, generator: np.random.Generator
+) -> dict[int, float]:
     """When each trial of a search would have ended, had chance drawn them in another order.
 
     Args:
         seconds: what each trial took, by number.
         slots: trials that run at once.
+        ready: when the workers of the first trials had started.
         generator: of the order.
     """
-    free, ends = [0.0] * slots, dict[int, float]()
+    free, ends = [ready] * slots, dict[int, float]()
     for trial in generator.permutation(list(seconds)).tolist():
         slot = free.index(min(free))
         ends[trial] = free[slot] = free[slot] + seconds[trial]

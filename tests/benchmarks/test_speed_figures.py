@@ -94,11 +94,11 @@ def test_target_is_reached_once_and_a_miss_costs_the_whole_time() -> None:
 
 def test_trials_in_another_order_take_as_long_as_they_did() -> None:
     seconds, generator = {0: 1.0, 1: 2.0, 4: 4.0}, np.random.default_rng(0)
-    orders = [shuffled_ends(seconds, slots=2, generator=generator) for _ in range(50)]
+    orders = [shuffled_ends(seconds, slots=2, ready=0.0, generator=generator) for _ in range(50)]
     assert {tuple(sorted(ends)) for ends in orders} == {(0, 1, 4)}
     assert {ends[4] for ends in orders} == {4.0, 5.0}  # among the first two, or after the shorter one
-    in_turns = [shuffled_ends(seconds, slots=1, generator=generator) for _ in range(50)]
-    assert {ends[4] for ends in in_turns} == {4.0, 5.0, 6.0, 7.0}
+    in_turns = [shuffled_ends(seconds, slots=1, ready=3.0, generator=generator) for _ in range(50)]
+    assert {ends[4] for ends in in_turns} == {7.0, 8.0, 9.0, 10.0}  # a worker begins once it is ready
 
 
 def test_moments_of_a_search_hold_the_trials_that_had_ended() -> None:

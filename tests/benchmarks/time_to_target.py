@@ -56,10 +56,10 @@ FILES = (
     "au_arrivals_quarterly",  # a small panel
 )
 WITHIN = 0.01
-MOMENTS = 30
+MOMENTS = 200
 """Moments of a search at which the trial that would be chosen is judged."""
 
-ORDERS = 20
+ORDERS = 100
 """Orders of random search's trials."""
 
 REPEATS = 300
@@ -130,27 +130,38 @@ Curve = list[tuple[float, float]]
 
 
 def our_curve(finished: Finished, losses: OutOfFold, rule: str) -> Curve:
-    """From the first trial that began, with a rule of choice by name."""
+    """From the first trial that was given out, with a rule of choice by name."""
     corrected = _corrected(finished, losses, rule)
-    began = next(event["at_s"] for event in finished.events if event["event"] == "trial_started")
+    began = _began(finished)
     ends = {trial: at_s - began for trial, at_s in _known(finished, losses, "at_s").items()}
     return [(at, corrected(frozenset(trials))) for at, trials in thinned(ends, MOMENTS)]
 
 
 def random_curve(finished: Finished, losses: OutOfFold) -> Curve:
-    """The median over orders of its trials, from the moment the first of them could have ended."""
+    """The median over orders of its trials, by the same clock, from the moment the first of them could have ended."""
     corrected = _corrected(finished, losses, BY_MEAN)
     seconds = {trial: value for trial, value in _known(finished, losses, "seconds").items() if trial != DEFAULT_TRIAL}
     if not seconds:
         raise RunFailedError("random search had no trial beside the default configuration")
     slots, generator = finished.last("run_started")["slots"], np.random.default_rng(0)
-    orders = [shuffled_ends(seconds, slots=slots, generator=generator) for _ in range(ORDERS)]
+    ready = _ready(finished)
+    orders = [shuffled_ends(seconds, slots=slots, ready=ready, generator=generator) for _ in range(ORDERS)]
     first = min(min(ends.values()) for ends in orders)
     last = max(max(ends.values()) for ends in orders)
     return [
         (at, median(corrected(frozenset(trial for trial, end in ends.items() if end <= at)) for ends in orders))
         for at in np.geomspace(first, last, MOMENTS).tolist()
     ]
+
+
+def _began(finished: Finished) -> float:
+    """When the first trial was given to a worker, in seconds of the run."""
+    return min(event["at_s"] for event in finished.events if event["event"] == "trial_started")
+
+
+def _ready(finished: Finished) -> float:
+    """Seconds from then until a worker had started and trained."""
+    return min(end["at_s"] - end["seconds"] for end in finished.ends().values()) - _began(finished)
 
 
 def _known(finished: Finished, losses: OutOfFold, field: str) -> dict[int, float]:
