@@ -295,7 +295,7 @@ def render_experiment(guess: Guess, *, path: str, file: str = "space.yaml") -> s
 # Forecasts {_comment(columns.targets[0])} {guess.horizon} steps ahead.
 # Data: {_comment(path)}
 # Each choice is a guess from the data, with its reason beside it; change what does not fit.
-# Takes 10 minutes at most:
+# The search takes 10 minutes at most; repeats of the best trials and the final training come after:
 #   lstm-tune run {_comment(file)}
 
 name: {_word(guess.name)}

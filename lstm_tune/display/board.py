@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, final
 
 from lstm_tune.display.formats import finite
+from lstm_tune.spec.clock import SearchClock
 from lstm_tune.spec.events import (
     BaselineScored,
     BundleWritten,
@@ -120,6 +121,7 @@ class Board:
         violating: keys of complete trials that break a constraint; best first.
         pruned: keys of pruned trials; best first.
         first_trial_at_s: when the first trial began, or None.
+        clock: the seconds of the search alone.
         last_failure: the last trial that failed, or None.
         search_end: why the search ended, or None while it goes on.
         winner: the chosen trial, or None.
@@ -145,6 +147,7 @@ class Board:
     violating: list[Key] = field(default_factory=list)
     pruned: list[Key] = field(default_factory=list)
     first_trial_at_s: float | None = None
+    clock: SearchClock = field(default_factory=SearchClock)
     last_failure: TrialEnded | None = None
     search_end: SearchEnded | None = None
     winner: WinnerChosen | None = None
@@ -190,6 +193,7 @@ class Board:
             stamped: an event at least as late as the one before.
         """
         self.at_s = max(self.at_s, stamped.at_s)
+        self.clock.hear(stamped)
         match stamped.event:
             case TrialReported() as event:
                 self._report_trial(event, stamped.at_s)

@@ -18,10 +18,8 @@ def fraction(board: Board, now_s: float) -> float:
         return 1.0
     if board.header is None:
         return 0.0
-    limit = board.header.time_limit_s
-    return min(
-        1.0, max(board.finished / max(1, board.header.trials), elapsed_s(board, now_s) / limit if limit else 0.0)
-    )
+    limit, searched = board.header.time_limit_s, board.clock.at(elapsed_s(board, now_s))
+    return min(1.0, max(board.finished / max(1, board.header.trials), searched / limit if limit else 0.0))
 
 
 def remaining_s(board: Board, now_s: float) -> float | None:
@@ -35,7 +33,7 @@ def remaining_s(board: Board, now_s: float) -> float | None:
     if board.header is None or board.search_end is not None or board.end is not None:
         return None
     now = elapsed_s(board, now_s)
-    estimates = [board.header.time_limit_s - now] if board.header.time_limit_s else []
+    estimates = [board.header.time_limit_s - board.clock.at(now)] if board.header.time_limit_s else []
     if board.finished and board.first_trial_at_s is not None:
         left = board.header.trials - board.finished
         estimates.append(left * (now - board.first_trial_at_s) / board.finished)

@@ -101,12 +101,10 @@ def choose_winner(
     default = session.default_trial(ends)
     wanted = [end for end in ends if end.trial in with_losses][: session.experiment.output.finalists]
     finalists = _affordable(_with_defaults(wanted, ends, default), spent=spent)
-    longest = session.experiment.training.max_epochs
-    repeated = _repeat(session, finalists, slot, max_epochs=longest) if len(finalists) > 1 else {}
+    repeated = _repeat(session, finalists, slot) if len(finalists) > 1 else {}
     choice = _choose(session, ends, losses, repeated)
     if choice.end.trial not in repeated:
-        # A budget may have stopped the trial long before its end; its repetition must not outlast it.
-        repeated |= _repeat(session, [choice.end], slot, max_epochs=choice.end.epochs)
+        repeated |= _repeat(session, [choice.end], slot)
     if choice.end.trial not in repeated:
         problem = f"Trial {choice.end.trial} diverged when it was repeated with a fresh seed"
         session.record(Warned(f"{problem}: there are no out-of-fold forecasts of it, and so no intervals."))
@@ -141,25 +139,30 @@ def _affordable(finalists: list[TrialEnded], *, spent: int) -> list[TrialEnded]:
     return finalists[: sum(cost <= FINALISTS_SHARE * spent for cost in costs)]
 
 
-def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot, *, max_epochs: int) -> dict[int, Rescored]:
+def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot) -> dict[int, Rescored]:
     """The repetitions by trial, without those that diverged."""
 
     def report(done: int) -> None:
         session.record(FinalistsReported(done, len(finalists)))
 
     longest_first = sorted(finalists, key=lambda end: -end.seconds)  # or the last one would keep the others waiting
-    jobs = [_repetition(session, end, max_epochs=max_epochs) for end in longest_first]
+    jobs = [_repetition(session, end) for end in longest_first]
     expected_s = sum(end.seconds for end in finalists)
     results = run_jobs(session.task, jobs, crew=session.crew, slot=slot, expected_s=expected_s, report=report)
     found = {end.trial: result for end, result in zip(longest_first, results, strict=True) if result is not None}
     return {end.trial: found[end.trial] for end in finalists if end.trial in found}
 
 
-def _repetition(session: Session, end: TrialEnded, *, max_epochs: int) -> Job[Rescored | None]:
-    """A job for a repetition, or None where another seed makes the configuration diverge: it is no finalist then."""
+def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
+    """A job for a repetition, or None where another seed makes the configuration diverge: it is no finalist then.
+
+    It trains until patience ends it, but a trial that was stopped before that is not outlasted.
+    """
     hyperparameters = completed(end.hyperparameters, task=session.experiment.task.kind)
     portions, seed = session.portions, session.experiment.search.seed
     patience_epochs = session.patience_epochs
+    ran_out = end.epochs - end.best_epoch >= patience_epochs
+    max_epochs = session.experiment.training.max_epochs if ran_out else end.epochs
 
     def job(task: ForecastTask, device: torch.device) -> Rescored | None:
         try:

@@ -9,8 +9,17 @@ import torch
 from lstm_tune.search.cluster import own_device
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
+from lstm_tune.search.worker import is_memory_error
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.tasks.forecast import ForecastTask
+
+LOST = (
+    MemoryError,
+    ray.exceptions.RayActorError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.WorkerCrashedError,
+)
+"""What a job ends with that had too little memory, or whose process or node is gone."""
 
 T = TypeVar("T")
 Job = Callable[[ForecastTask, torch.device], T]
@@ -31,7 +40,8 @@ def run_jobs(
 ) -> list[T]:
     """The results of all jobs, in their order.
 
-    The search's workers do them where there are any. A resumed run may have none; then short jobs are done here.
+    The search's workers do them where there are any. A resumed run may have none; then short jobs are done here. Where
+    memory runs out or a node is lost, all are done once more, by new workers with twice the share.
 
     Args:
         task: what each job is called with; workers share one copy.
@@ -45,15 +55,16 @@ def run_jobs(
         DivergedError: a job's training diverged.
     """
     report(0)
-    if workers := crew.of(slot):
-        try:
+    try:
+        if workers := crew.of(slot):
             return _run_by(workers, jobs, slot, report)
-        except ray.exceptions.RayActorError:  # out of memory, or its node is gone: all once more without them
-            crew.end()
-            report(0)
-    if expected_s < SHORT_S and not slot.gpus:
-        return _run_here(task, jobs, slot, report)
-    return _run_remotely(task, jobs, slot, report)
+        if expected_s < SHORT_S and not slot.gpus:
+            return _run_here(task, jobs, slot, report)
+        return _run_remotely(task, jobs, slot, report)
+    except LOST:
+        crew.end()
+        report(0)
+        return _run_remotely(task, jobs, slot.doubled() or slot, report)
 
 
 def _run_by(workers: list[Any], jobs: Sequence[Job[T]], slot: Slot, report: Callable[[int], None]) -> list[T]:
@@ -92,10 +103,12 @@ def _run_remotely(task: ForecastTask, jobs: Sequence[Job[T]], slot: Slot, report
 
 
 def _result(done: Any) -> Any:
-    """What a job returned, or its own error."""
+    """What a job returned, or its own error; `MemoryError` whatever memory ran out."""
     try:
         return ray.get(done)
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, Exception) and is_memory_error(error.cause):
+            raise MemoryError(str(error.cause)) from None
         raise error.cause if isinstance(error.cause, DivergedError) else error from None
 
 

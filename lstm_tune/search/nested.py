@@ -20,8 +20,9 @@ from lstm_tune.data.reading import read_frame
 from lstm_tune.data.truncation import rows_until
 from lstm_tune.search.session import Session
 from lstm_tune.selection.tables import write_table
+from lstm_tune.spec.clock import searched_s
 from lstm_tune.spec.errors import DiskFullError, LstmTuneError
-from lstm_tune.spec.events import NestedReported, RunStarted, SearchEnded, Warned, read_events
+from lstm_tune.spec.events import NestedReported, Warned, read_events
 from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.paths import LOCAL_RUNS, RunPaths
 from lstm_tune.tasks.assembly import Prepared, corner
@@ -67,7 +68,7 @@ def nested_scores(session: Session, run_fold: FoldRun) -> tuple[float, ...]:
     if skipped:
         which = "The first fold has" if skipped == 1 else f"The first {skipped} folds have"
         session.record(Warned(f"{which} too little history for a search of its own and is left out of the nested one."))
-    once_s, scores = _search_s(session), list[float]()
+    once_s, scores = searched_s(read_events(session.paths.events)), list[float]()
     for done, fold in enumerate(folds):
         session.record(NestedReported(done, len(folds), (len(folds) - done) * once_s))
         score = _score(session, fold, run_fold, is_derived=is_derived)
@@ -158,14 +159,3 @@ def _score(session: Session, fold: OuterFold, run_fold: FoldRun, *, is_derived: 
         session.record(Warned(f"The nested search of fold {fold.number} does not count: its block has no score."))
         return None
     return score
-
-
-def _search_s(session: Session) -> float:
-    """Seconds that the run's own search took, in however many processes."""
-    total_s = began_s = 0.0
-    for stamped in read_events(session.paths.events):
-        if isinstance(stamped.event, RunStarted):
-            began_s = stamped.at_s
-        elif isinstance(stamped.event, SearchEnded):
-            total_s += stamped.at_s - began_s
-    return total_s

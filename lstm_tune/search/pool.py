@@ -138,7 +138,7 @@ class Pool:
         unusual = {attempt.order.slot for attempt in self._waiting} - self._usual
         for process in [process for process in self._processes if process.is_idle]:
             attempt = next((one for one in self._waiting if one.order.slot == process.slot), None)
-            if attempt is not None and unusual <= {process.slot}:
+            if attempt is not None and (not unusual or process.slot in unusual):
                 self._waiting.remove(attempt)
                 process.attempt = attempt
                 process.actor.begin.remote(attempt.order)
@@ -181,6 +181,8 @@ class Pool:
         else:
             process.attempt = None
             self._searcher.ended(attempt.name, report)
+            if report.traceback and process.slot.gpus:  # an error may have cost the process its GPU
+                self._end(process)
 
     def _hear_last_words(self) -> None:
         """Takes what trials reached that a limit cuts off: the first ones may be the best that there are."""

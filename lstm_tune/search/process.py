@@ -20,7 +20,7 @@ from lstm_tune.search.tuning import Search, tune_trials
 from lstm_tune.search.worker import TrialSettings
 from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.errors import LstmTuneError, is_disk_full
-from lstm_tune.spec.events import BaselineScored, Event, RunEnded, RunStarted, SearchEnded, TrialEnded, Warned
+from lstm_tune.spec.events import BaselineScored, Event, RunEnded, RunStarted, SearchEnded, Warned
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Hyperparameters, Value, completed
 from lstm_tune.spec.paths import inside, write_atomically
 from lstm_tune.tasks.baselines import offer_statistical, quick_names
@@ -45,12 +45,16 @@ def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun, *, 
         address: a Ray cluster to join; None for a private Ray on this machine.
     """
     paths, record = session.paths, session.record
+    outcome = Outcome(paths.root, interrupted=True)  # until it has come to its end
     try:
         remove_scratch(paths, session.remote)  # what a killed process left
         with interruptible(), running_ray(paths.logs, address):
-            outcome = _search_and_conclude(session, first, run_fold)
+            try:
+                outcome = _search_and_conclude(session, first, run_fold)
+            finally:
+                session.crew.end()
     except KeyboardInterrupt:
-        outcome = Outcome(paths.root, interrupted=True)
+        pass  # what has been done stays so
     except Exception as error:
         if not is_disk_full(error):
             session.write_tables()
@@ -68,19 +72,16 @@ def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun, *, 
 def _search_and_conclude(session: Session, first: list[dict[str, Value]], run_fold: FoldRun) -> Outcome:
     placement, remarks = choose_resources(session.experiment, session.prepared, session.paths)
     _announce(session, placement, remarks)
-    try:
-        is_interrupted = _search(session, placement, first)
-        _weigh_hyperparameters(session)
-        if is_interrupted:
-            return Outcome(session.paths.root, interrupted=True)
-        _score_statistical(session)
-        nested: Sequence[float] = ()
-        if session.experiment.validation.nested:
-            session.crew.end()  # the searches before each fold need the room
-            nested = nested_scores(session, run_fold)
-        return conclude(session, placement.main, nested)
-    finally:
-        session.crew.end()
+    is_interrupted = _search(session, placement, first)
+    _weigh_hyperparameters(session)
+    if is_interrupted:
+        return Outcome(session.paths.root, interrupted=True)
+    _score_statistical(session)
+    nested: Sequence[float] = ()
+    if session.experiment.validation.nested:
+        session.crew.end()  # the searches before each fold need the room
+        nested = nested_scores(session, run_fold)
+    return conclude(session, placement.main, nested)
 
 
 def _announce(session: Session, placement: Placement, remarks: Sequence[Event]) -> None:
@@ -140,17 +141,14 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
     ended = sum(record.end is not None for record in records.values())
     if ended >= search.trials:
         return False
-    stop = StopRule(
-        time_limit_s=None if search.time_limit is None else search.time_limit - session.record.elapsed_s,
-        stop_when_stale=search.stop_when_stale,
-    )
-    stop.resume(stamped.event for stamped in session.record.history if isinstance(stamped.event, TrialEnded))
+    stop = StopRule.going_on(search, session.record.history)
     if stop.reason:
         session.record(SearchEnded(stop.reason, interrupted=False))
         return False
     schedule = build_schedule(
         search.scheduler, max_epochs=training.max_epochs, space=session.prepared.space, seed=search.seed
     )
+    schedule.remember(record for record in records.values() if record.end)
     constraints, paths = session.experiment.constraints, session.paths
     gap_at_most = constraints.gap.at_most if constraints.gap else None
     place = shared_place(paths, session.remote, is_needed=schedule.needs_checkpoints)
@@ -236,7 +234,11 @@ def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore
 
 
 def _largest_live(session: Session, schedule: Schedule, placement: Placement) -> int:
-    """Trials under way at once: as many as run, or a whole population, whose trials take turns."""
-    if schedule.needs_checkpoints:
-        return session.experiment.resources.max_concurrent or session.experiment.search.trials
+    """Trials under way at once: as many as run, or a whole population, whose trials take turns.
+
+    Tune gives a population all GPUs that there are, so where not all may be taken it is no larger than what runs.
+    """
+    resources = session.experiment.resources
+    if schedule.needs_checkpoints and not resources.max_gpus:
+        return resources.max_concurrent or session.experiment.search.trials
     return placement.slots

@@ -18,12 +18,14 @@ from lstm_tune.search.proposals import grid
 from lstm_tune.search.recorder import Listener, Recorder
 from lstm_tune.search.schedulers import build_schedule
 from lstm_tune.search.session import Session
+from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.storage import RemoteFolder, probe
 from lstm_tune.selection.records import trial_records
 from lstm_tune.selection.tables import write_table
+from lstm_tune.spec.clock import searched_s
 from lstm_tune.spec.errors import DiskFullError, Fault, InputError, is_disk_full
 from lstm_tune.spec.events import RunEnded, SearchEnded, Stamped, TestScored, read_events
-from lstm_tune.spec.experiment import Experiment
+from lstm_tune.spec.experiment import Experiment, SearchSpec
 from lstm_tune.spec.hyperparameters import Value
 from lstm_tune.spec.loading import dump_experiment, load_experiment
 from lstm_tune.spec.paths import (
@@ -216,18 +218,38 @@ def _check_overrides(overrides: Sequence[str]) -> None:
 
 
 def _check_incomplete(paths: RunPaths, events: list[Stamped], experiment: Experiment, *, is_changed: bool) -> None:
-    """Refuses a run that has nothing left to do; one that a limit ended goes on when a budget is changed."""
-    if not events or not isinstance(events[-1].event, RunEnded) or events[-1].event.state != "done":
+    """Refuses a run that has nothing left to do; one that a limit ended goes on when that budget is raised."""
+    short = _short_budgets(experiment.search, events)
+    if not _is_done(events) or (is_changed and not short):
         return
-    ended = sum(record.end is not None for record in trial_records(events).values())
-    if is_changed and ended < experiment.search.trials:
-        return
+    ended = _ended(events)
     reasons = [stamped.event.reason for stamped in events if isinstance(stamped.event, SearchEnded)]
     found = (
         f"{ended} of {experiment.search.trials} trials ended ({reasons[-1]})" if reasons else f"{ended} trials ended"
     )
-    problem = f"is complete: {found} and the model is in {paths.bundle}. For more trials raise a budget, such as"
-    raise InputError.at(str(paths.root), f"{problem} --set search.trials={2 * max(ended, experiment.search.trials)}")
+    problem = f"is complete: {found} and the model is in {paths.bundle}. For more trials raise what limits it, such as"
+    larger = short or [f"search.trials={2 * experiment.search.trials}"]
+    raise InputError.at(str(paths.root), f"{problem} {' '.join(f'--set {override}' for override in larger)}")
+
+
+def _is_done(events: Sequence[Stamped]) -> bool:
+    return bool(events) and isinstance(events[-1].event, RunEnded) and events[-1].event.state == "done"
+
+
+def _ended(events: Sequence[Stamped]) -> int:
+    return sum(record.end is not None for record in trial_records(events).values())
+
+
+def _short_budgets(search: SearchSpec, events: Sequence[Stamped]) -> list[str]:
+    """The budgets that keep a run from further trials, each as an override that would do; none where it can go on."""
+    stop, ended, found = StopRule.going_on(search, events), _ended(events), []
+    if ended >= search.trials:
+        found.append(f"search.trials={2 * ended}")
+    if stop.is_out_of_time and search.time_limit is not None:
+        found.append(f"search.time_limit={2 * searched_s(events):.0f}s")
+    if stop.is_stale:
+        found.append("search.stop_when_stale=null")
+    return found
 
 
 def _check_search(experiment: Experiment, space: Space) -> None:
@@ -241,10 +263,7 @@ def _check_search(experiment: Experiment, space: Space) -> None:
 def _final_score(experiment: Experiment, paths: RunPaths) -> float | None:
     """The test score of an outer fold that has nothing left to do, whatever the budget is now; None of any other."""
     events = list(read_events(paths.events))
-    if not events or not isinstance(events[-1].event, RunEnded) or events[-1].event.state != "done":
-        return None
-    ended = sum(record.end is not None for record in trial_records(events).values())
-    if ended < experiment.search.trials and _other_budgets(experiment, paths):
+    if not _is_done(events) or (_other_budgets(experiment, paths) and not _short_budgets(experiment.search, events)):
         return None
     return [stamped.event.score for stamped in events if isinstance(stamped.event, TestScored)][-1]
 

@@ -1,5 +1,6 @@
 """Schedulers: which trials are stopped early, and at which epochs that is decided."""
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Protocol, final
 import numpy as np
 
 from lstm_tune.search.proposals import changeable, defaults
+from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.errors import InputError, lookup
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.spec.space import Space
@@ -131,6 +133,15 @@ class Schedule:
     def goes_on(self, trial: int, hyperparameters: Hyperparameters, epoch: int, score: float) -> bool:
         """Whether a trial that has trained so many epochs goes on; `score` is its best so far."""
         return self.judge.goes_on(trial, epoch, score) or self.spared.items() <= hyperparameters.items()
+
+    def remember(self, records: Iterable[TrialRecord]) -> None:
+        """Lets the judge hear of trials of earlier processes, as it did then; what it decides of them is past."""
+        for record in records:
+            best = math.inf
+            for epoch, score, _ in record.curve:
+                best = min(best, score)
+                if epoch in record.reports:
+                    self.judge.goes_on(record.trial, int(epoch), best)
 
 
 def rungs_of(max_epochs: int) -> list[int]:

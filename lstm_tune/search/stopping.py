@@ -3,11 +3,13 @@
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from lstm_tune.spec.events import TrialEnded
+from lstm_tune.spec.clock import searched_s
+from lstm_tune.spec.events import Stamped, TrialEnded
+from lstm_tune.spec.experiment import SearchSpec
 
 FAILURES_AT_START = 8
 """When the first trials all fail the experiment is broken, and more trials would only fail too."""
@@ -38,6 +40,30 @@ class StopRule:
         self.interrupted = False
         self.failure: Exception | None = None
 
+    @classmethod
+    def going_on(cls, search: SearchSpec, history: Sequence[Stamped]) -> "StopRule":
+        """The rule of a run that began in earlier processes, for what they left of its budgets.
+
+        Their failures may have had causes that are gone, and do not count.
+        """
+        limit_s = search.time_limit
+        left_s = None if limit_s is None else limit_s - searched_s(history)
+        rule = cls(time_limit_s=left_s, stop_when_stale=search.stop_when_stale)
+        for stamped in history:
+            if isinstance(stamped.event, TrialEnded) and stamped.event.state != "failed":
+                rule.saw(stamped.event)
+        return rule
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the time limit is reached."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether there was no real improvement for too many trials."""
+        return self._stale_limit is not None and self._stale >= self._stale_limit
+
     @property
     def reason(self) -> str | None:
         """Why the search should end now, or None."""
@@ -45,9 +71,9 @@ class StopRule:
             return "what happens cannot be written down"
         if self.interrupted:
             return "interrupted"
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self.is_out_of_time:
             return "the time limit is reached"
-        if self._stale_limit is not None and self._stale >= self._stale_limit:
+        if self.is_stale:
             return f"no real improvement in {self._stale} trials"
         if self._failed == self._ended >= FAILURES_AT_START:
             return f"the first {self._failed} trials all failed"
@@ -68,12 +94,6 @@ class StopRule:
             if self._best is None or end.score < self._best - margin:
                 self._stale = 0
                 self._best = end.score
-
-    def resume(self, ends: Iterable[TrialEnded]) -> None:
-        """Takes what earlier processes saw into account; their failures may have had causes that are gone."""
-        for end in ends:
-            if end.state != "failed":
-                self.saw(end)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

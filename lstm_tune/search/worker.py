@@ -24,7 +24,7 @@ from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.training.fold import Portions
 from lstm_tune.training.lockstep import EpochResult, Lockstep
 
-MEMORY_WORDS = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+MEMORY_WORDS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """How torch's plain `RuntimeError` says that memory ran out."""
 
 

@@ -106,4 +106,5 @@ def parameters_of(losses: OutOfFold, ends: Sequence[TrialEnded]) -> Integers:
 def _nothing_scored(ends: list[TrialEnded]) -> str:
     if all(end.state == "pruned" for end in ends):
         return "No trial reported a score before the search ended. Give it more time: --set search.time_limit=..."
-    return f"None of {len(ends)} trials reached a score. The first one's reason: {ends[0].reason}"
+    failed = next(end for end in ends if end.state != "pruned")
+    return f"None of {len(ends)} trials ended with a score that counts. The first failure: {failed.reason}"

@@ -6,6 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from lstm_tune.display import progress
 from lstm_tune.display.board import Board
 from lstm_tune.display.leaderboard import render
 from lstm_tune.spec import events
@@ -190,6 +191,15 @@ def test_members_of_an_ensemble_are_named() -> None:
     chosen = WinnerChosen(7, 0.4, "better together", {"7": 0.75, "3": 0.25})
     text = " ".join(" ".join(lines_of(board_of(START, *trial(7, 0.5), *trial(3, 0.6), chosen))).split())
     assert "winner an ensemble of trials 7 (75%) and 3 (25%), 0.4000: better together" in text
+
+
+def test_time_limit_is_the_searchs_own_in_a_resumed_run() -> None:
+    board = board_of(replace(START, time_limit_s=100.0), *trial(0, 0.5), SearchEnded("all trials ran", False))
+    board.fold(Stamped(300.0, RunEnded("done", "")))
+    board.fold(Stamped(500.0, replace(START, time_limit_s=100.0, resumed=True)))
+    board.fold(Stamped(510.0, TrialStarted(1, {}, 1)))
+    assert progress.fraction(board, 545.0) == pytest.approx(0.5)  # 5 s of the first process and 45 of this one
+    assert progress.remaining_s(board, 545.0) == pytest.approx(50.0)
 
 
 def test_time_limit_bounds_the_remaining_time() -> None:

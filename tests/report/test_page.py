@@ -49,9 +49,9 @@ def test_an_interrupted_run_says_how_far_it_came(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
-    events = [START, *trial(0, state="failed"), RunEnded("failed", "None of 1 trials reached a score.")]
+    events = [START, *trial(0, state="failed"), RunEnded("failed", "None of 1 trials ended with a score that counts.")]
     page = write_page(write_run(tmp_path / "run", events)).read_text()
-    assert "None of 1 trials reached a score." in page
+    assert "None of 1 trials ended with a score that counts." in page
     assert "Trial 0: why" in page
     assert "No trial has a score yet." in page
 

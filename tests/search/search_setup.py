@@ -8,7 +8,16 @@ from typing import Any
 import polars as pl
 
 from lstm_tune.search.runner import Outcome, Run
-from lstm_tune.spec.events import Event, Stamped, TrialEnded, TrialReported, TrialStarted, TrialState, read_events
+from lstm_tune.spec.events import (
+    Event,
+    RunStarted,
+    Stamped,
+    TrialEnded,
+    TrialReported,
+    TrialStarted,
+    TrialState,
+    read_events,
+)
 from lstm_tune.spec.loading import parse_experiment
 
 LEARNING_RATES = {"low": 1e-3, "high": 1e-1, "log": True}
@@ -24,6 +33,8 @@ RAW = {
     "resources": {"max_concurrent": 2},
     "output": {"seeds": 1},
 }
+
+STARTED = RunStarted("tiny", "mae", "minimize", 4, None, 2, 4, ["units"], 1, 60, "2026-01-01T00:00:00+00:00")
 
 
 def write_sine(folder: Path) -> None:

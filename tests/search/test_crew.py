@@ -70,15 +70,30 @@ def test_training_that_diverged_says_so(crew: Crew) -> None:
         run(crew, numbered(0), diverge)
 
 
-def test_jobs_of_a_crew_that_dies_are_done_without_it(crew: Crew) -> None:
-    here = os.getpid()
+def die(task: Any) -> None:
+    os._exit(1)
 
-    def end_the_worker(task: Any, device: torch.device) -> str:
-        if os.getpid() != here:
-            os._exit(1)
-        return "done here"
 
-    results, told = run(crew, numbered(0), end_the_worker)
-    assert results == [(0, TASK, here), "done here"]
+def need_too_much(task: Any) -> None:
+    raise RuntimeError("CUDA error: out of memory")
+
+
+@pytest.mark.parametrize("trouble", [die, need_too_much])
+def test_jobs_are_done_without_a_crew_that_dies_or_has_too_little_memory(
+    trouble: Callable[[Any], None], crew: Crew
+) -> None:
+    def job(task: Any, device: torch.device) -> Any:
+        return task if task == TASK else trouble(task)
+
+    results, told = run(crew, numbered(0), job)
+    assert [results[0][:2], results[1]] == [(0, TASK), TASK]
     assert told[-3:] == [0, 1, 2]
     assert crew.of(SLOT) == []
+
+
+def test_memory_that_is_never_enough_says_so(crew: Crew) -> None:
+    def job(task: Any, device: torch.device) -> Any:
+        need_too_much(task)
+
+    with pytest.raises(MemoryError, match="out of memory"):
+        run(crew, job)

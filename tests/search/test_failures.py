@@ -39,7 +39,7 @@ def test_diverging_trials_fail_with_their_reason_and_the_search_goes_on(folder: 
 def test_search_of_failures_only_says_the_reason_and_keeps_its_tables(folder: Path) -> None:
     space = {**WILD, "units": [4, 8], "learning_rate": 1.0, "window": 6}
     run = new_run(folder, search={"scheduler": "none"}, space=space, training=THIRTY_EPOCHS)
-    with pytest.raises(SearchFailedError, match=r"None of 2 trials reached a score.*the training loss became"):
+    with pytest.raises(SearchFailedError, match=r"None of 2 trials ended with a score.*the training loss became"):
         run.go()
     assert pl.read_parquet(run.paths.trials)["state"].to_list() == ["failed", "failed"]
     (end,) = (event for event in events_of(run) if isinstance(event, RunEnded))
@@ -49,7 +49,7 @@ def test_search_of_failures_only_says_the_reason_and_keeps_its_tables(folder: Pa
 def test_unexpected_error_of_a_trial_is_logged_with_its_traceback(folder: Path) -> None:
     run = new_run(folder, search={"trials": 2}, resources={"max_concurrent": 1})
     run.experiment.training.__dict__["batch_size"] = "many"
-    with pytest.raises(SearchFailedError, match=r"None of 2 trials reached a score.*TypeError: "):
+    with pytest.raises(SearchFailedError, match=r"None of 2 trials ended with a score.*TypeError: "):
         run.go()
     assert "Traceback" in run.paths.trial_log(0).read_text()
     assert ends_of(events_of(run))[0].state == "failed"

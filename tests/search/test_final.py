@@ -60,8 +60,9 @@ def test_one_finalist_is_chosen_as_it_is_and_repeated_afterwards(folder: Path) -
     assert [event.done for event in events if isinstance(event, RefitReported)] == [0, 1, 2]
 
 
-def test_repetition_of_the_winner_alone_is_no_longer_than_its_trial(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_cut_off", [True, False])
+def test_repetition_is_no_longer_than_a_trial_that_was_cut_off(
+    is_cut_off: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
 
@@ -71,11 +72,11 @@ def test_repetition_of_the_winner_alone_is_no_longer_than_its_trial(
 
     monkeypatch.setattr("lstm_tune.search.finalists.rescore", counted)
     monkeypatch.setattr("lstm_tune.search.crew.Crew.of", lambda self, slot: [])  # this process trains
-    _, outcome, events = go(
-        folder, training={"max_epochs": 30, "patience_epochs": 2}, output={"finalists": 1}, search={"trials": 2}
-    )
-    assert told == [end.epochs for end in ends_of(events) if end.trial == outcome.winner]
-    assert told < [30]
+    training = {"max_epochs": 100_000, "patience_epochs": 100_000 if is_cut_off else 2}
+    search = {"trials": 2, "time_limit": 2 if is_cut_off else None}
+    _, outcome, events = go(folder, training=training, output={"finalists": 1}, search=search)
+    (epochs,) = (end.epochs for end in ends_of(events) if end.trial == outcome.winner)
+    assert told == [epochs if is_cut_off else 100_000]
 
 
 @pytest.mark.parametrize("finalists", [1, 2])

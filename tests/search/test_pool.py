@@ -162,6 +162,12 @@ def test_room_is_made_for_a_larger_slot_and_given_back() -> None:
     assert sorted(trial for trial, _ in found.ends) == [1, 2, 3, 4, 5, 6]
 
 
+def test_trials_that_need_larger_slots_of_two_sizes_take_turns() -> None:
+    whole = Slot(int(ray.cluster_resources()["CPU"]), 0)
+    found = trained(Orders(orders(1, slot=LARGE) + orders(2, slot=whole), live_at_most=2))
+    assert sorted(trial for trial, _ in found.ends) == [1, 2]
+
+
 def test_workers_that_never_come_up_end_the_search_with_their_reason() -> None:
     with pytest.raises(ClusterError, match=r"no worker can be started: .*this worker does not come up"):
         trained(Orders(orders(1)), task="broken")

@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from search_setup import LEARNING_RATES, RAW, curve, ends_of, events_of, go, new_run, write_sine
 
 from lstm_tune.bundle.predict import load
+from lstm_tune.search.crew import Crew
 from lstm_tune.search.runner import Outcome, Run
 from lstm_tune.search.samplers import SAMPLERS
 from lstm_tune.search.schedulers import SCHEDULERS
@@ -25,6 +26,7 @@ from lstm_tune.spec.events import (
     BundleWritten,
     Event,
     RunEnded,
+    RunStarted,
     SearchEnded,
     Stamped,
     TrialReported,
@@ -192,9 +194,11 @@ def test_the_same_seed_gives_the_same_trials_one_after_the_other(tmp_path: Path)
     assert tables[0].equals(tables[1])
 
 
-def test_population_is_no_larger_than_what_may_run_at_once(folder: Path) -> None:
-    _, _, events = go(folder, search={"scheduler": "pbt", "trials": 2}, resources={"max_concurrent": 1})
-    assert most_at_once(events) == 1
+@pytest.mark.parametrize("limit", [{"max_concurrent": 1}, {"max_concurrent": None, "max_gpus": 1}])
+def test_population_is_no_larger_than_what_may_run_at_once(limit: dict[str, Any], folder: Path) -> None:
+    _, _, events = go(folder, search={"scheduler": "pbt", "trials": 5}, resources=limit)
+    (started,) = (event for event in events if isinstance(event, RunStarted))
+    assert most_at_once(events) == min(5, started.slots)
 
 
 def test_trials_that_the_time_limit_cuts_off_count_as_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,8 +228,10 @@ def test_stale_search_ends_and_is_complete_until_a_budget_changes(folder: Path) 
     (end,) = (event for event in events if isinstance(event, SearchEnded))
     assert end.reason.startswith("no real improvement in ")
     assert len(ends_of(events)) < 50
-    with pytest.raises(InputError, match=r"is complete: .*no real improvement"):
-        Run.reopen(run.paths.root)
+    refused = r"is complete: .*no real improvement.*--set search\.stop_when_stale=null"
+    for overrides in ([], ["search.trials=90"]):
+        with pytest.raises(InputError, match=refused):
+            Run.reopen(run.paths.root, overrides=overrides)
     Run.reopen(run.paths.root, overrides=["search.stop_when_stale=20"])
 
 
@@ -277,6 +283,9 @@ def test_complete_run_goes_on_with_a_larger_budget_only(finished: Path) -> None:
         Run.reopen(finished)
     with pytest.raises(InputError, match=r"--set search\.metric=mase: would make the run's trials incomparable"):
         Run.reopen(finished, overrides=["search.metric=mase"])
+    needs_both = r"--set search\.trials=12 --set search\.time_limit=\d+s"
+    with pytest.raises(InputError, match=needs_both):
+        Run.reopen(finished, overrides=["search.time_limit=0.1s"])
     longer = Run.reopen(finished, overrides=["search.trials=8"])
     before = events_of(longer)
     longer.go()
@@ -298,6 +307,21 @@ def test_run_stopped_after_its_search_ends_as_it_would_have(
     resumed = Run.reopen(finished)
     assert resumed.go().test_score == stories("asha", "tpe")[1].test_score
     assert len(ends_of(events_of(resumed))) == 6
+
+
+def test_wish_to_stop_after_the_last_word_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = Crew.end
+
+    def end_and_interrupt(crew: Crew) -> None:
+        end(crew)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Crew, "end", end_and_interrupt)
+    run, outcome, events = go(folder)
+    assert not outcome.interrupted
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].state == "done"
+    assert outcome.bundle == run.paths.bundle
 
 
 def test_changed_data_is_refused(folder: Path) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from lstm_tune.search.schedulers import SCHEDULERS, Halving, Median, build_schedule
+from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.errors import InputError
 from lstm_tune.spec.experiment import SearchSpec
 from lstm_tune.spec.space import Dimension, Fixed, Range
@@ -72,6 +73,14 @@ def test_hyperband_assigns_most_trials_to_the_bracket_that_stops_first() -> None
     made = build_schedule("hyperband", max_epochs=27, space=SPACE, seed=0)
     first = [trial for trial in range(300) if not made.goes_on(trial, {}, 1, 1.0 + trial)]
     assert 180 < len(first) < 220  # e² of e² + e + 1, or 66 %
+
+
+def test_judge_remembers_the_trials_of_earlier_processes() -> None:
+    made = build_schedule("asha", max_epochs=54, space=SPACE, seed=0)
+    curve = [[float(epoch), score, 0.0] for epoch, score in enumerate((1.0, 3.0, 3.0, 0.5), start=1)]
+    made.remember([TrialRecord(0, {}, 1, reports={2: 3.0, 4: 0.5}, curve=curve)])
+    assert not made.goes_on(1, {}, 2, 1.1)  # the best until epoch 2 is what counts there
+    assert made.goes_on(2, {}, 2, 0.9)
 
 
 def test_median_waits_for_three_others() -> None:

@@ -2,10 +2,11 @@ import os
 import signal
 
 import pytest
-from search_setup import ended
+from search_setup import STARTED, ended
 
 from lstm_tune.search.stopping import FAILURES_AT_START, StopRule, interruptible
-from lstm_tune.spec.events import TrialEnded
+from lstm_tune.spec.events import RunEnded, Stamped, TrialEnded
+from lstm_tune.spec.experiment import SearchSpec
 
 
 def rule(*, time_limit_s: float | None = None, stop_when_stale: int | None = None) -> StopRule:
@@ -64,11 +65,17 @@ def test_failures_at_the_start_stop() -> None:
 
 
 def test_earlier_failures_do_not_stop_a_resumed_search() -> None:
-    stop = rule(stop_when_stale=2)
-    stop.resume(ended(trial, "failed", None) for trial in range(20))
-    assert stop.reason is None
-    stop.resume(ended(trial) for trial in range(3))
-    assert stop.reason == "no real improvement in 2 trials"
+    failed = [Stamped(1.0, ended(trial, "failed", None)) for trial in range(20)]
+    search = SearchSpec(stop_when_stale=2)
+    assert StopRule.going_on(search, failed).reason is None
+    others = [Stamped(2.0, ended(trial)) for trial in range(20, 23)]
+    assert StopRule.going_on(search, [*failed, *others]).reason == "no real improvement in 2 trials"
+
+
+def test_time_limit_of_a_resumed_search_is_what_earlier_searches_left_of_it() -> None:
+    history = [Stamped(5.0, STARTED), Stamped(14.0, ended(0)), Stamped(500.0, RunEnded("done", ""))]
+    assert not StopRule.going_on(SearchSpec(time_limit=10), history).reason
+    assert StopRule.going_on(SearchSpec(time_limit=9), history).is_out_of_time
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

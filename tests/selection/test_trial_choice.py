@@ -61,7 +61,7 @@ def test_the_rule_may_prefer_a_smaller_network() -> None:
 
 def test_failed_trial_never_wins_whatever_it_scored() -> None:
     assert [end.trial for end in candidates([record(0, "failed", 0.1), record(1, "pruned", 0.5)])] == [1]
-    with pytest.raises(SearchFailedError, match=r"None of 1 trials reached a score\. The first one's reason: a reason"):
+    with pytest.raises(SearchFailedError, match=r"ended with a score that counts\. The first failure: a reason"):
         candidates([record(0, "failed", 0.1)])
 
 
