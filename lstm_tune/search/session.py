@@ -87,7 +87,9 @@ class Session:
         if wanted != "auto":
             return wanted
         problems = self.task.problems(completed(defaults(self.prepared.space), task=task))
-        return self.portions.auto_patience_epochs(max(problem.examples for problem in problems))
+        return self.portions.auto_patience_epochs(
+            max(problem.examples for problem in problems), series=self.prepared.panel.size
+        )
 
     @cached_property
     def losses(self) -> LossStore:

@@ -23,6 +23,10 @@ AUTO_PATIENCE, LONGEST_PATIENCE = 20, 60
 """Epochs of an automatic patience, at least and at most: as long as a pass over the examples takes, so that no training
 is given up before it has seen them all since its best epoch."""
 
+LONG_SERIES_PATIENCE = 40
+"""Epochs of it for a single series that takes more than one epoch to pass over. Its validation score rests on one
+series, so it jumps about, and a lucky epoch early would end what gets better later."""
+
 
 @dataclass(frozen=True)
 class Portions:
@@ -40,10 +44,11 @@ class Portions:
         """Steps of one epoch."""
         return self.steps_per_epoch or min(-(-examples // self.batch_size), AUTO_STEPS)
 
-    def auto_patience_epochs(self, examples: int) -> int:
-        """The epochs of one pass over the examples, within bounds."""
+    def auto_patience_epochs(self, examples: int, *, series: int) -> int:
+        """The epochs of one pass over the examples of so many series, within bounds."""
         one_pass = -(-examples // (self.batch_size * self.steps(examples)))
-        return min(max(one_pass, AUTO_PATIENCE), LONGEST_PATIENCE)
+        least = LONG_SERIES_PATIENCE if series == 1 and one_pass > 1 else AUTO_PATIENCE
+        return min(max(one_pass, least), LONGEST_PATIENCE)
 
 
 class FoldTrainer:

@@ -64,13 +64,21 @@ def test_epoch_is_a_pass_over_the_examples_of_at_most_fifty_steps(
 
 
 @pytest.mark.parametrize(
-    ("portions", "examples", "expected"),
-    [(Portions(32), 100, 20), (Portions(32), 84_538, 53), (Portions(32), 10**6, 60), (Portions(32, 7), 5_600, 25)],
+    ("portions", "examples", "series", "expected"),
+    [
+        (Portions(32), 100, 9, 20),
+        (Portions(32), 84_538, 9, 53),
+        (Portions(32), 10**6, 9, 60),
+        (Portions(32, 7), 5_600, 9, 25),
+        (Portions(32), 1_600, 1, 20),
+        (Portions(32), 1_601, 1, 40),
+        (Portions(32), 84_538, 1, 53),
+    ],
 )
 def test_automatic_patience_is_a_pass_over_the_examples_within_bounds(
-    portions: Portions, examples: int, expected: int
+    portions: Portions, examples: int, series: int, expected: int
 ) -> None:
-    assert portions.auto_patience_epochs(examples) == expected
+    assert portions.auto_patience_epochs(examples, series=series) == expected
 
 
 def test_same_seed_gives_the_same_numbers_whatever_runs_in_between() -> None:
