@@ -219,8 +219,10 @@ def _check_overrides(overrides: Sequence[str]) -> None:
 
 def _check_incomplete(paths: RunPaths, events: list[Stamped], experiment: Experiment, *, is_changed: bool) -> None:
     """Refuses a run that has nothing left to do; one that a limit ended goes on when that budget is raised."""
+    if not _is_done(events):
+        return
     short = _short_budgets(experiment.search, events)
-    if not _is_done(events) or (is_changed and not short):
+    if is_changed and not short:
         return
     ended = _ended(events)
     reasons = [stamped.event.reason for stamped in events if isinstance(stamped.event, SearchEnded)]
