@@ -21,7 +21,7 @@ _OPTIONS = {"s3": "allow_delayed_open=true", "gs": "retry_limit_seconds=15", "gc
 
 _ADVICE = {
     r"NO_SUCH_BUCKET|does not exist": "Make it first, or correct the address",
-    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|credentials|401|403": (
+    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|credentials|\b40[13]\b": (
         "Check the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in ~/.aws"
     ),
     r"NETWORK_CONNECTION|connect|resolve|timed? ?out": "Check the network, the region and the endpoint",
@@ -126,18 +126,17 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (OSError, ArrowException) as error:
-        raise StorageError(f"{_reason(error)}. {_advice(str(error))}") from None
+        said = str(error).strip().rpartition("AWS Error ")[2]  # without the address, which may read like anything
+        raise StorageError(f"{_reason(said) or type(error).__name__}. {_advice(said)}") from None
 
 
-def _reason(error: Exception) -> str:
-    """The end of an error's first line: what the storage itself said."""
-    line = str(error).strip().partition("\n")[0]
-    line = re.sub(r"\s*\(Request ID: [^)]*\)|; Details: .*", "", line)
-    return line.rpartition("AWS Error ")[2].rstrip(". ") or type(error).__name__
+def _reason(said: str) -> str:
+    """The first line of what the storage said, for people."""
+    return re.sub(r"\s*\(Request ID: [^)]*\)|; Details: .*", "", said.partition("\n")[0]).rstrip(". ")
 
 
-def _advice(text: str) -> str:
-    found = (advice for pattern, advice in _ADVICE.items() if re.search(pattern, text, re.IGNORECASE))
+def _advice(said: str) -> str:
+    found = (advice for pattern, advice in _ADVICE.items() if re.search(pattern, said, re.IGNORECASE))
     return next(found, "Check the address and your credentials")
 
 

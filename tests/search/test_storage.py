@@ -55,7 +55,7 @@ def test_bucket_that_is_missing_is_told_with_advice(store: Store) -> None:
 
 def test_server_that_nobody_runs_is_told_with_advice(store: Store) -> None:
     with pytest.raises(InputError, match=r"found: NETWORK_CONNECTION .*Check the network, the region and the endpoint"):
-        probe("s3://bucket/runs?endpoint_override=127.0.0.1:1&scheme=http")
+        probe("s3://bucket-401/runs/403?endpoint_override=127.0.0.1:1&scheme=http")  # no status of HTTP
 
 
 def test_store_that_refuses_to_write_is_told(store: Store) -> None:
