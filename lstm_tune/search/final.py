@@ -63,13 +63,17 @@ def conclude(session: Session, slot: Slot, nested: Sequence[float] = ()) -> Outc
     ends = candidates(records.values())
     losses = session.losses.collect(end.trial for end in ends)
     spent = sum(record.end.epochs for record in records.values() if record.end)
-    finalists = choose_winner(session, ends, losses, slot, spent=spent)
+    tried = sum(record.end is not None and record.end.score is not None for record in records.values())
+    defaults = session.default_trial(ends, tried=tried)
+    finalists = choose_winner(session, ends, losses, slot, defaults=defaults, spent=spent)
     winner = finalists.chosen
     session.record(winner)
     members, network = train_final(session, finalists, slot)
     test = open_test(session, network) if session.experiment.test_steps else None
     forecasts = OutOfFoldForecasts.of_winner(session, finalists)
-    verdict = judge(session, ends, losses, finalists, test, coverage=forecasts.coverage, nested=nested)
+    verdict = judge(
+        session, ends, losses, finalists, test, defaults=defaults, coverage=forecasts.coverage, nested=nested
+    )
     intervals = forecasts.intervals()
     facts = _facts(session, finalists, test)
     bundle = Bundle(session.experiment.name, network, session.preprocessing, members, facts, intervals)

@@ -17,6 +17,7 @@ from lstm_tune.search.together import find_mixture
 from lstm_tune.selection.choice import Choice, choose
 from lstm_tune.selection.ensemble import Mixture, mixed
 from lstm_tune.selection.out_of_fold import OutOfFold
+from lstm_tune.selection.rules import DefaultTrial
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.events import FinalistsReported, TrialEnded, Warned, WinnerChosen
 from lstm_tune.spec.hyperparameters import completed
@@ -86,7 +87,13 @@ class Finalists:
 
 
 def choose_winner(
-    session: Session, ends: Sequence[TrialEnded], losses: OutOfFold, slot: Slot, *, spent: int
+    session: Session,
+    ends: Sequence[TrialEnded],
+    losses: OutOfFold,
+    slot: Slot,
+    *,
+    defaults: DefaultTrial | None,
+    spent: int,
 ) -> Finalists:
     """Repeats as many finalists as can be afforded, chooses one, and makes sure that the winner was repeated.
 
@@ -95,14 +102,14 @@ def choose_winner(
         ends: candidates, the best first.
         losses: their out-of-fold losses, of those that have any.
         slot: what one training occupies.
+        defaults: the one with the default configuration, if it is a candidate.
         spent: epochs that the search trained.
     """
     with_losses = set(losses.trials.tolist())
-    default = session.default_trial(ends)
     wanted = [end for end in ends if end.trial in with_losses][: session.experiment.output.finalists]
-    finalists = _affordable(_with_defaults(wanted, ends, default), spent=spent)
+    finalists = _affordable(_with_defaults(wanted, ends, defaults), spent=spent)
     repeated = _repeat(session, finalists, slot) if len(finalists) > 1 else {}
-    choice = _choose(session, ends, losses, repeated)
+    choice = _choose(session, ends, losses, repeated, defaults)
     if choice.end.trial not in repeated:
         repeated |= _repeat(session, [choice.end], slot)
     if choice.end.trial not in repeated:
@@ -110,27 +117,33 @@ def choose_winner(
         session.record(Warned(f"{problem}: there are no out-of-fold forecasts of it, and so no intervals."))
     known = {end.trial: end for end in ends}
     chosen = {trial: known[trial] for trial in {choice.end.trial, *repeated}}
-    return Finalists(choice, repeated, chosen, find_mixture(session, repeated, chosen))
+    return Finalists(choice, repeated, chosen, find_mixture(session, repeated, chosen, defaults))
 
 
 def _choose(
-    session: Session, ends: Sequence[TrialEnded], losses: OutOfFold, repeated: Mapping[int, Rescored]
+    session: Session,
+    ends: Sequence[TrialEnded],
+    losses: OutOfFold,
+    repeated: Mapping[int, Rescored],
+    defaults: DefaultTrial | None,
 ) -> Choice:
     """The winner among the repeated finalists, or among all candidates where none was repeated."""
-    rule, finish, default = session.experiment.output.choice, session.finish, session.default_trial(ends)
+    rule, finish = session.experiment.output.choice, session.finish
     if not repeated:
-        return choose(ends, losses, rule=rule, finish=finish, defaults=default)
+        return choose(ends, losses, rule=rule, finish=finish, defaults=defaults)
     among = [end for end in ends if end.trial in repeated]
-    choice = choose(among, _averaged(losses.of(repeated), repeated), rule=rule, finish=finish, defaults=default)
+    choice = choose(among, _averaged(losses.of(repeated), repeated), rule=rule, finish=finish, defaults=defaults)
     return replace(choice, reason=f"{choice.reason}; {len(repeated)} finalists were repeated with fresh seeds")
 
 
-def _with_defaults(finalists: list[TrialEnded], ends: Sequence[TrialEnded], default: int | None) -> list[TrialEnded]:
+def _with_defaults(
+    finalists: list[TrialEnded], ends: Sequence[TrialEnded], defaults: DefaultTrial | None
+) -> list[TrialEnded]:
     """The finalists, the default configuration first: what may stay must be judged as the others are."""
-    if default is None or len(finalists) < 2:
+    if defaults is None or len(finalists) < 2:
         return finalists
-    chosen = [end for end in ends if end.trial == default]
-    return chosen + [end for end in finalists if end.trial != default][: len(finalists) - 1]
+    chosen = [end for end in ends if end.trial == defaults.trial]
+    return chosen + [end for end in finalists if end.trial != defaults.trial][: len(finalists) - 1]
 
 
 def _affordable(finalists: list[TrialEnded], *, spent: int) -> list[TrialEnded]:

@@ -13,6 +13,7 @@ from lstm_tune.selection.estimates import bias_corrected
 from lstm_tune.selection.evaluation import block_losses
 from lstm_tune.selection.out_of_fold import OutOfFold
 from lstm_tune.selection.overfitting import backtest_overfitting
+from lstm_tune.selection.rules import DefaultTrial
 from lstm_tune.selection.verdict import Findings, TestPart, compare_on_test, reach_verdict
 from lstm_tune.spec.events import TrialEnded, VerdictReached
 from lstm_tune.spec.paths import write_json
@@ -25,6 +26,7 @@ def judge(
     finalists: Finalists,
     test: Opened | None,
     *,
+    defaults: DefaultTrial | None,
     coverage: float | None,
     nested: Sequence[float],
 ) -> VerdictReached:
@@ -36,12 +38,13 @@ def judge(
         losses: their out-of-fold losses.
         finalists: the winner among them.
         test: the test part; None without one.
+        defaults: the candidate with the default configuration, if there is one.
         coverage: share of true values that the intervals held out of fold; None where that could not be tried.
         nested: scores of searches that were repeated before each fold's block.
     """
     task, seed, finish = session.task, session.experiment.search.seed, session.finish
-    chosen_by, default = RULES[session.experiment.output.choice], session.default_trial(ends)
-    rule = chosen_by.resampled(losses, parameters_of(losses, ends), finish, default)
+    chosen_by = RULES[session.experiment.output.choice]
+    rule = chosen_by.resampled(losses, parameters_of(losses, ends), finish, defaults)
     blocks = len(task.test_blocks()) if test else int((losses.folds == losses.folds.max()).sum())
     has_losses = len(losses.trials) > 0
     claim = bias_corrected(losses, finish=finish, rule=rule, test_blocks=blocks, seed=seed) if has_losses else None

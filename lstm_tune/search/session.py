@@ -12,6 +12,7 @@ from lstm_tune.search.recorder import Recorder
 from lstm_tune.selection.losses import Blocks, LossStore
 from lstm_tune.selection.out_of_fold import Finish
 from lstm_tune.selection.records import TrialRecord, trial_records
+from lstm_tune.selection.rules import DefaultTrial
 from lstm_tune.selection.tables import write_tables
 from lstm_tune.spec.events import BaselineScored, TrialEnded, read_events
 from lstm_tune.spec.experiment import Experiment, TrainingSpec
@@ -70,10 +71,16 @@ class Session:
         """What the metric does with a fold's ratio."""
         return FORECAST_METRICS[self.task.metric].finish
 
-    def default_trial(self, ends: Iterable[TrialEnded]) -> int | None:
-        """The trial among these that ran the default configuration to its end; every search but a grid's begins so."""
+    def default_trial(self, ends: Iterable[TrialEnded], *, tried: int) -> DefaultTrial | None:
+        """The trial among these that ran the default configuration to its end; every search but a grid's begins so.
+
+        Args:
+            ends: how trials ended.
+            tried: configurations that the search scored, this one among them.
+        """
         wanted = defaults(self.prepared.space).items()
-        return next((end.trial for end in ends if wanted <= end.hyperparameters.items()), None)
+        trial = next((end.trial for end in ends if wanted <= end.hyperparameters.items()), None)
+        return None if trial is None else DefaultTrial(trial, tried - 1)
 
     @property
     def portions(self) -> Portions:

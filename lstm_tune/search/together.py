@@ -12,7 +12,7 @@ from lstm_tune.search.session import Session
 from lstm_tune.selection.choice import RULES, parameters_of
 from lstm_tune.selection.ensemble import Mixture, proven_mixture
 from lstm_tune.selection.out_of_fold import Floats, Integers, OutOfFold
-from lstm_tune.selection.rules import Rule
+from lstm_tune.selection.rules import DefaultTrial, Rule
 from lstm_tune.spec.events import TrialEnded
 from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.tasks.forecast import judged
@@ -23,13 +23,19 @@ MOST_VALUES = 100_000
 """Forecast values that a mixture is judged on; of a larger panel evenly spread blocks, as hundreds of mixtures are."""
 
 
-def find_mixture(session: Session, repeated: Mapping[int, Rescored], ends: Mapping[int, TrialEnded]) -> Mixture | None:
+def find_mixture(
+    session: Session,
+    repeated: Mapping[int, Rescored],
+    ends: Mapping[int, TrialEnded],
+    defaults: DefaultTrial | None,
+) -> Mixture | None:
     """The finalists' ensemble where it is proven better than one of them; None where not, or not wanted.
 
     Args:
         session: the run.
         repeated: the finalists' repetitions, by trial.
         ends: how the trial of each ended.
+        defaults: the one with the default configuration, if it is a finalist.
     """
     if not session.experiment.output.ensemble or len(repeated) < 2:
         return None
@@ -49,7 +55,7 @@ def find_mixture(session: Session, repeated: Mapping[int, Rescored], ends: Mappi
         _blocks(session, chosen),
         _Judge(metric, truths, scales, levels),
         finish=session.finish,
-        rule=_rule(session, [ends[trial] for trial in repeated]),
+        rule=_rule(session, [ends[trial] for trial in repeated], defaults),
         seed=session.experiment.search.seed,
     )
 
@@ -104,7 +110,7 @@ def _blocks(session: Session, chosen: Sequence[Tensor]) -> OutOfFold:
     return OutOfFold(np.zeros(0, dtype=np.int64), nothing, nothing, folds[rows], series[rows], steps[rows])
 
 
-def _rule(session: Session, ends: Sequence[TrialEnded]) -> Callable[[OutOfFold], Rule]:
+def _rule(session: Session, ends: Sequence[TrialEnded], defaults: DefaultTrial | None) -> Callable[[OutOfFold], Rule]:
     """How a single configuration is chosen among these trials."""
-    rule, default = RULES[session.experiment.output.choice], session.default_trial(ends)
-    return lambda losses: rule.resampled(losses, parameters_of(losses, ends), session.finish, default)
+    rule = RULES[session.experiment.output.choice]
+    return lambda losses: rule.resampled(losses, parameters_of(losses, ends), session.finish, defaults)

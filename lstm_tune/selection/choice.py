@@ -7,7 +7,15 @@ import numpy as np
 
 from lstm_tune.selection.out_of_fold import Finish, Integers, OutOfFold
 from lstm_tune.selection.records import TrialRecord
-from lstm_tune.selection.rules import Rule, Selected, best_mean, one_standard_error, one_standard_error_rule, smallest
+from lstm_tune.selection.rules import (
+    DefaultTrial,
+    Rule,
+    Selected,
+    best_mean,
+    one_standard_error,
+    one_standard_error_rule,
+    smallest,
+)
 from lstm_tune.spec.errors import SearchFailedError, lookup
 from lstm_tune.spec.events import TrialEnded
 
@@ -52,12 +60,12 @@ class ChoiceRule:
     """How one of several trials is chosen.
 
     Attributes:
-        select: (losses, parameters [N], finish, the default configuration's trial) -> the chosen row and why.
+        select: (losses, parameters [N], finish, the default configuration's trial or None) -> the chosen row and why.
         resampled: likewise -> the same rule for many resamples of the losses at once.
     """
 
-    select: Callable[[OutOfFold, Integers, Finish, int | None], Selected]
-    resampled: Callable[[OutOfFold, Integers, Finish, int | None], Rule]
+    select: Callable[[OutOfFold, Integers, Finish, DefaultTrial | None], Selected]
+    resampled: Callable[[OutOfFold, Integers, Finish, DefaultTrial | None], Rule]
 
 
 RULES: dict[str, ChoiceRule] = {
@@ -78,7 +86,12 @@ RULES: dict[str, ChoiceRule] = {
 
 
 def choose(
-    ends: Sequence[TrialEnded], losses: OutOfFold, *, rule: str, finish: Finish, defaults: int | None = None
+    ends: Sequence[TrialEnded],
+    losses: OutOfFold,
+    *,
+    rule: str,
+    finish: Finish,
+    defaults: DefaultTrial | None = None,
 ) -> Choice:
     """The winner among candidates.
 

@@ -25,9 +25,9 @@ from lstm_tune.spec.errors import SearchFailedError
 FEWEST_UNITS = 4
 """Units that a standard error needs: with fewer than four differences it is itself off by half or more."""
 
-DOUBT = 0.005
-"""Probability that a configuration no better than the defaults is taken to be better, if it were the only one tried. It
-is small because many are tried, if not so small as it would be for as many independent ones."""
+DOUBT = 0.1
+"""Probability, at most, that a search among configurations no better than the defaults takes one of them to be better.
+About half of those turn out to be worse than the defaults, so one search in twenty does."""
 
 
 class Rule(Protocol):
@@ -60,6 +60,27 @@ def smallest(means: Floats) -> Integers:
     """
     chosen: Integers = np.argmin(np.where(np.isnan(means), np.inf, means), axis=1)
     return chosen
+
+
+@dataclass(frozen=True)
+class DefaultTrial:
+    """The trial of the default configuration.
+
+    Attributes:
+        trial: its number.
+        rivals: how many others were tried, those that were stopped early among them. Each had a chance to be lucky.
+    """
+
+    trial: int
+    rivals: int
+
+    @property
+    def level(self) -> float:
+        """At which one rival must be proven better, so that all together keep within `DOUBT`.
+
+        Source: Dunn (1961), "Multiple comparisons among means", for the bound of Bonferroni.
+        """
+        return DOUBT / max(self.rivals, 1)
 
 
 @dataclass(frozen=True)
@@ -118,20 +139,21 @@ def best_mean(oof: OutOfFold, *, finish: Finish) -> Selected:
 
 
 def one_standard_error(
-    oof: OutOfFold, parameters: Integers, *, finish: Finish, defaults: int | None = None
+    oof: OutOfFold, parameters: Integers, *, finish: Finish, defaults: DefaultTrial | None = None
 ) -> Selected:
     """The fewest parameters among the trials within one standard error of the best, if proven better than the defaults.
 
     The standard error is that of the paired difference from the best trial (`paired_errors`). A trial replaces the
-    default configuration only where a one-sided paired t test at level `DOUBT` says that it is better: a search among
-    equals picks one of them by luck, and then the well-tried one is the better guess. With fewer than four independent
-    units there is no standard error worth the name: the defaults stay, or without them the best mean is chosen.
+    default configuration only where a one-sided paired t test says that it is better, at a level that is the stricter
+    the more were tried (`DefaultTrial.level`): a search among equals picks one of them by luck, and then the well-tried
+    one is the better guess. With fewer than four independent units there is no standard error worth the name: the
+    defaults stay, or without them the best mean is chosen.
 
     Args:
         oof: N trials on B blocks.
         parameters: free parameters of each trial's network, int64 [N].
         finish: applied to a fold's ratio.
-        defaults: number of the trial with the default configuration, if it is one of them.
+        defaults: the trial with the default configuration, if it is one of them.
 
     Raises:
         SearchFailedError: no trial has a score.
@@ -170,7 +192,7 @@ def _defaults_stay(means: Floats, index: int, best: Selected, units: Units) -> s
 
 
 def one_standard_error_rule(
-    oof: OutOfFold, parameters: Integers, *, finish: Finish, defaults: int | None = None
+    oof: OutOfFold, parameters: Integers, *, finish: Finish, defaults: DefaultTrial | None = None
 ) -> FewestWithin:
     """The same rule for resamples of these trials.
 
@@ -178,15 +200,14 @@ def one_standard_error_rule(
     few units they are zero, so the best is chosen, and nothing proves the defaults worse.
     """
     units = independent_units(oof)
-    if units.number < FEWEST_UNITS:
-        margins, reach = np.zeros((len(parameters), len(parameters))), np.inf
-    else:
-        margins, reach = paired_errors(oof, finish=finish), float(special.stdtrit(units.number - 1, 1 - DOUBT))
-    rows = np.flatnonzero(oof.trials == defaults)
-    if not len(rows):
+    has_error = units.number >= FEWEST_UNITS
+    margins = paired_errors(oof, finish=finish) if has_error else np.zeros((len(parameters), len(parameters)))
+    if defaults is None or defaults.trial not in oof.trials:
         return FewestWithin(margins, parameters)
-    proof = margins[rows[0]] * reach if np.isfinite(reach) else np.full(len(parameters), np.inf)
-    return FewestWithin(margins, parameters, Defaults(int(rows[0]), proof))
+    index, proof = int(np.flatnonzero(oof.trials == defaults.trial)[0]), np.full(len(parameters), np.inf)
+    if has_error:
+        proof = margins[index] * special.stdtrit(units.number - 1, 1 - defaults.level)
+    return FewestWithin(margins, parameters, Defaults(index, proof))
 
 
 def paired_errors(oof: OutOfFold, *, finish: Finish) -> Floats:

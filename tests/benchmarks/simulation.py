@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm_tune.selection.estimates import bias_corrected
 from lstm_tune.selection.out_of_fold import OutOfFold
-from lstm_tune.selection.rules import smallest
+from lstm_tune.selection.rules import DOUBT, DefaultTrial, one_standard_error, smallest
 
 Floats = NDArray[np.float64]
 TRUTH = 1.0
@@ -94,7 +94,9 @@ def once(case: Case, configurations: int, spread: float, seed: int) -> Record:
     claim = bias_corrected(oof, finish=lambda ratio: ratio, rule=smallest, test_blocks=blocks, seed=seed, repeats=300)
     realised = float(test[int(np.argmin(validation.mean(axis=(1, 2))))].mean())
     low, high = claim.low or np.nan, claim.high or np.nan
+    defaults, sizes = DefaultTrial(0, configurations - 1), np.ones(configurations, dtype=np.int64)
     return {
+        "replaced": one_standard_error(oof, sizes, finish=lambda ratio: ratio, defaults=defaults).trial != 0,
         "naive": claim.naive,
         "corrected": claim.corrected,
         "test_inside": low <= realised <= high,
@@ -116,11 +118,13 @@ def case_row(name: str, claims: Sequence[Record]) -> Record:
     for key in ("naive", "corrected"):
         values = np.array([claim[key] for claim in claims])
         row |= {key: float(values.mean()), f"{key} error": float(values.std(ddof=1) / len(values) ** 0.5)}
-    return row | {key: 100 * float(np.mean([claim[key] for claim in claims])) for key in INSIDE}
+    return row | {key: 100 * float(np.mean([claim[key] for claim in claims])) for key in SHARES}
 
 
-INSIDE = ("test_inside", "truth_inside", "truth_inside_naively")
-COLUMNS = ("world", "searches", "truth", "naive", "naive error", "corrected", "corrected error", *INSIDE)
+SHARES = ("test_inside", "truth_inside", "truth_inside_naively", "replaced")
+"""What is true of some of the searches, in percent of them."""
+
+COLUMNS = ("world", "searches", "truth", "naive", "naive error", "corrected", "corrected error", *SHARES)
 
 
 def figures_of(rows: Sequence[Record]) -> list[Figure]:
@@ -136,6 +140,8 @@ def figures_of(rows: Sequence[Record]) -> list[Figure]:
             Figure(f"{name}: truth in the naive claim's interval, %", row["truth_inside_naively"]),
             Figure.within(f"{name}: tests in the stated 80 % interval, %", row["test_inside"], 70, 90),
         ]
+        replaced = f"{name}: searches among equals that take one to be better than the defaults, %", row["replaced"]
+        found.append(Figure(*replaced) if CASES[name].memory else Figure.at_most(*replaced, 100 * DOUBT))
     return found
 
 

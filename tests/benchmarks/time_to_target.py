@@ -11,6 +11,7 @@ end, and whoever comes within 1 % of it has reached it. Where ours never does, i
 """
 
 import argparse
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +44,7 @@ from speed_figures import geometric_mean, reached, shuffled_ends, speedup, thinn
 from lstm_tune.selection.choice import RULES
 from lstm_tune.selection.estimates import bias_corrected
 from lstm_tune.selection.out_of_fold import OutOfFold, from_table
+from lstm_tune.selection.rules import DefaultTrial
 from lstm_tune.tasks.metrics import FORECAST_METRICS
 
 FILES = (
@@ -134,7 +136,10 @@ def our_curve(finished: Finished, losses: OutOfFold, rule: str) -> Curve:
     corrected = _corrected(finished, losses, rule)
     began = _began(finished)
     ends = {trial: at_s - began for trial, at_s in _known(finished, losses, "at_s").items()}
-    return [(at, corrected(frozenset(trials))) for at, trials in thinned(ends, MOMENTS)]
+    scored = sorted(end["at_s"] - began for end in finished.ends().values() if end["score"] is not None)
+    return [
+        (at, corrected(frozenset(trials), rivals=bisect_right(scored, at) - 1)) for at, trials in thinned(ends, MOMENTS)
+    ]
 
 
 def random_curve(finished: Finished, losses: OutOfFold) -> Curve:
@@ -170,19 +175,20 @@ def _known(finished: Finished, losses: OutOfFold, field: str) -> dict[int, float
     return {trial: float(ends[trial][field]) for trial in losses.trials.tolist()}
 
 
-def _corrected(finished: Finished, losses: OutOfFold, rule: str) -> Callable[[frozenset[int]], float]:
-    """The expected error of what would be chosen among some trials; infinite of none."""
+def _corrected(finished: Finished, losses: OutOfFold, rule: str) -> Callable[..., float]:
+    """The expected error of what would be chosen among some trials, if the default configuration had so many rivals by
+    then; infinite of none."""
     finish = FORECAST_METRICS[finished.experiment.search.metric].finish
     blocks = int((losses.folds == losses.folds.max()).sum())
     parameters = {trial: end["parameters"] for trial, end in finished.ends().items()}
 
     @cache
-    def corrected(trials: frozenset[int]) -> float:
+    def corrected(trials: frozenset[int], rivals: int = 0) -> float:
         if not trials:
             return np.inf
         some = losses.of(sorted(trials))
         sizes = np.array([parameters[trial] for trial in some.trials.tolist()], dtype=np.int64)
-        chooses = RULES[rule].resampled(some, sizes, finish, DEFAULT_TRIAL)
+        chooses = RULES[rule].resampled(some, sizes, finish, DefaultTrial(DEFAULT_TRIAL, rivals))
         return bias_corrected(some, finish=finish, rule=chooses, test_blocks=blocks, seed=0, repeats=REPEATS).corrected
 
     return corrected

@@ -73,7 +73,7 @@ def test_repetition_is_no_longer_than_a_trial_that_was_cut_off(
     monkeypatch.setattr("lstm_tune.search.finalists.rescore", counted)
     monkeypatch.setattr("lstm_tune.search.crew.Crew.of", lambda self, slot: [])  # this process trains
     training = {"max_epochs": 100_000, "patience_epochs": 100_000 if is_cut_off else 2}
-    search = {"trials": 2, "time_limit": 2 if is_cut_off else None}
+    search = {"trials": 2, "time_limit": 8 if is_cut_off else None}
     _, outcome, events = go(folder, training=training, output={"finalists": 1}, search=search)
     (epochs,) = (end.epochs for end in ends_of(events) if end.trial == outcome.winner)
     assert told == [epochs if is_cut_off else 100_000]

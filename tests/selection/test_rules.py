@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from lstm_tune.selection.out_of_fold import Floats, OutOfFold
 from lstm_tune.selection.rules import (
+    DefaultTrial,
     best_mean,
     one_standard_error,
     one_standard_error_rule,
@@ -14,6 +15,7 @@ from lstm_tune.selection.rules import (
 from lstm_tune.spec.errors import SearchFailedError
 
 NAN = float("nan")
+DEFAULTS = DefaultTrial(10, 2)
 
 
 def same(ratio: Floats) -> Floats:
@@ -103,7 +105,7 @@ def test_trials_without_scores_and_single_trials_do_no_harm() -> None:
 
 def test_defaults_stay_where_the_best_is_not_better_by_more_than_chance() -> None:
     default, lucky = [1.0, 1.2, 1.0, 1.2, 1.0, 1.2], [0.5, 1.5, 0.5, 1.5, 0.5, 1.5]
-    chosen = one_standard_error(one_series([default, lucky]), np.array([900, 5]), finish=same, defaults=10)
+    chosen = one_standard_error(one_series([default, lucky]), np.array([900, 5]), finish=same, defaults=DEFAULTS)
     assert chosen.trial == 10
     assert chosen.reason == (
         "the default configuration: no other is better by more than chance over 6 points in time"
@@ -114,20 +116,32 @@ def test_defaults_stay_where_the_best_is_not_better_by_more_than_chance() -> Non
 def test_a_trial_that_beats_the_defaults_on_every_block_replaces_them() -> None:
     default, better, other = [1.0, 1.2, 1.0, 1.2], [0.5, 0.6, 0.5, 0.6], [0.9, 1.3, 0.9, 1.3]
     losses, parameters = one_series([default, better, other]), np.array([5, 900, 1])
-    assert one_standard_error(losses, parameters, finish=same, defaults=10).trial == 11
+    assert one_standard_error(losses, parameters, finish=same, defaults=DEFAULTS).trial == 11
 
 
-def test_proof_grows_with_fewer_blocks() -> None:
+@pytest.mark.parametrize(("rivals", "quantile"), [(0, 1.4759), (1, 1.4759), (20, 4.0321), (100, 5.8934)])
+def test_proof_grows_with_the_rivals(rivals: int, quantile: float) -> None:
     oof = one_series(np.random.default_rng(0).gamma(4, 1, (2, 6)))
-    rule = one_standard_error_rule(oof, np.array([1, 1]), finish=same, defaults=11)
+    rule = one_standard_error_rule(oof, np.array([1, 1]), finish=same, defaults=DefaultTrial(11, rivals))
     assert rule.defaults is not None
     assert rule.defaults.index == 1
-    assert rule.defaults.proof[0] == pytest.approx(4.0321 * rule.margins[1, 0], rel=1e-4)  # t(5), one-sided 0.5 %
+    assert rule.defaults.proof[0] == pytest.approx(quantile * rule.margins[1, 0], rel=1e-4)  # t(5), one-sided
+
+
+@pytest.mark.parametrize("rivals", [4, 40])
+def test_a_search_among_equals_keeps_the_defaults_nine_times_out_of_ten(rivals: int) -> None:
+    random = np.random.default_rng(0)
+    kept = 0
+    for _ in range(100):
+        equals = one_series(random.gamma(4, 1, (rivals + 1, 24)))
+        sizes = np.ones(rivals + 1, dtype=np.int64)
+        kept += one_standard_error(equals, sizes, finish=same, defaults=DefaultTrial(10, rivals)).trial == 10
+    assert 85 <= kept < 100
 
 
 def test_too_few_blocks_prove_nothing_against_the_defaults() -> None:
     chosen = one_standard_error(
-        one_series([[1.0, 2.0, 1.0], [0.0, 0.2, 0.1]]), np.array([900, 5]), finish=same, defaults=10
+        one_series([[1.0, 2.0, 1.0], [0.0, 0.2, 0.1]]), np.array([900, 5]), finish=same, defaults=DEFAULTS
     )
     assert chosen.trial == 10
     assert "3 points in time are too few to prove another one better" in chosen.reason
@@ -135,7 +149,7 @@ def test_too_few_blocks_prove_nothing_against_the_defaults() -> None:
 
 def test_defaults_without_a_score_do_not_stay() -> None:
     losses = one_series([[NAN] * 4, [1.0, 2.0, 1.0, 2.0]])
-    assert one_standard_error(losses, np.array([5, 900]), finish=same, defaults=10).trial == 11
+    assert one_standard_error(losses, np.array([5, 900]), finish=same, defaults=DEFAULTS).trial == 11
 
 
 def test_few_blocks_fall_back_to_the_best_mean_and_say_so() -> None:
