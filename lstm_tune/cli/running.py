@@ -1,6 +1,7 @@
 """Commands that run an experiment, or show one that runs."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from lstm_tune.spec.loading import load_experiment
 from lstm_tune.spec.paths import RunPaths, is_remote, open_run, split_address
 
 if TYPE_CHECKING:
+    from lstm_tune.search.cluster import PrivateRay
     from lstm_tune.search.runner import Run
 
 
@@ -46,22 +48,30 @@ def run_experiment(
     """
     experiment = load_experiment(space, overrides)
     earlier = open_run(run_folder(warm_start)) if warm_start else None
-    with _waiting(f"{experiment.name}: reading the data", json=json):
-        from lstm_tune.search.runner import Run
+    with ExitStack() as stack:
+        with _waiting(f"{experiment.name}: reading the data", json=json):
+            from lstm_tune.search.cluster import ray_ahead
 
-        run = Run.create(experiment, folder=space.parent, command=command, keep_data=keep_data)
-    _go(run, json=json, warm_start=earlier, address=address)
+            private = stack.enter_context(ray_ahead(address))  # before what takes seconds to import
+            from lstm_tune.search.runner import Run
+
+            run = Run.create(experiment, folder=space.parent, command=command, keep_data=keep_data)
+        _go(run, json=json, warm_start=earlier, address=address, private=private)
 
 
 def resume_experiment(place: str, overrides: Sequence[str], *, address: str | None, json: bool) -> None:
     """Goes on with the run at `place`; arguments as in `run_experiment`."""
     root = run_folder(place)
     open_run(root)
-    with _waiting(f"{root.name}: reading the run", json=json):
-        from lstm_tune.search.runner import Run
+    with ExitStack() as stack:
+        with _waiting(f"{root.name}: reading the run", json=json):
+            from lstm_tune.search.cluster import ray_ahead
 
-        run = Run.reopen(root, overrides=[*_moved(place), *overrides])
-    _go(run, json=json, address=address)
+            private = stack.enter_context(ray_ahead(address))  # before what takes seconds to import
+            from lstm_tune.search.runner import Run
+
+            run = Run.reopen(root, overrides=[*_moved(place), *overrides])
+        _go(run, json=json, address=address, private=private)
 
 
 def _moved(place: str) -> list[str]:
@@ -84,10 +94,16 @@ def show_leaderboard(place: str, *, follow: bool, json: bool) -> None:
     console.print(render(board, width=console.width, height=None, now_s=board.at_s))
 
 
-def _go(run: "Run", *, json: bool, address: str | None, warm_start: RunPaths | None = None) -> None:
+def _go(
+    run: "Run", *, json: bool, address: str | None, private: "PrivateRay | None", warm_start: RunPaths | None = None
+) -> None:
     with own_terminal(run.paths.driver_log) as console, choose_display(json=json, console=console) as display:
         outcome = run.go(
-            [display], warm_start=warm_start, address=address, closing=lambda: report_end(run.paths, [display])
+            [display],
+            warm_start=warm_start,
+            address=address,
+            private=private,
+            closing=lambda: report_end(run.paths, [display]),
         )
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""Ray itself: started quietly, shut down."""
+"""Ray itself: started quietly and early, shut down."""
 
 import fcntl
 import logging
@@ -10,12 +10,12 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 
 from lstm_tune.search.lean_ray import SETTINGS, lean_start
 from lstm_tune.spec.errors import InputError
@@ -33,38 +33,76 @@ WORKERS: dict[str, str | None] = {
 """What the processes of a local Ray inherit. Workers import torch while the driver prepares the search."""
 
 
-@contextmanager
-def running_ray(logs: Path, address: str | None = None) -> Iterator[None]:
-    """A private Ray on this machine, gone at the end; one that the process already has is used and left alone.
+class PrivateRay:
+    """A Ray of this process's own, which starts in the background: until it is needed, other things can be done.
 
-    A private Ray never joins a cluster that runs on the machine, and its files lie apart from any other Ray's, so that
-    nobody joins it either.
+    It never joins a cluster that runs on the machine, and its files lie apart from any other Ray's, so that nobody
+    joins it either.
+    """
+
+    def __init__(self) -> None:
+        self._logs: Path | None = None
+        self._ended = ExitStack()
+        self._thread = ThreadPoolExecutor(1, "ray")  # Linux ends Ray's processes with the thread that started them
+        self._ended.callback(self._thread.shutdown)
+        self._started = self._thread.submit(self._start)
+
+    def _start(self) -> None:
+        folder = self._ended.enter_context(_folder())
+        self._ended.callback(self._stop, folder)
+        with environment(WORKERS | OWN_SETTINGS | SETTINGS), lean_start():
+            _connect("local", include_dashboard=False, _temp_dir=str(folder))
+
+    def _stop(self, folder: Path) -> None:
+        ray.shutdown()
+        if self._logs:
+            _keep_output(folder, self._logs)
+
+    @contextmanager
+    def running(self, logs: Path) -> Iterator[None]:
+        """Waits until it runs; at the end it is gone, and the output of its workers is in the folder `logs`."""
+        self._logs = logs
+        with closing(self):
+            self._started.result()
+            yield
+
+    def close(self) -> None:
+        """Ends it, unless it has ended."""
+        self._started.exception()  # waits
+        self._ended.close()
+
+
+@contextmanager
+def ray_ahead(address: str | None) -> Iterator[PrivateRay | None]:
+    """A private Ray that starts meanwhile, if `running_ray` will want one; gone at the end, used or not.
+
+    Args:
+        address: what `running_ray` will be told.
+    """
+    if address is not None or ray.is_initialized():
+        yield None
+        return
+    with closing(PrivateRay()) as private:
+        yield private
+
+
+@contextmanager
+def running_ray(logs: Path, address: str | None = None, private: PrivateRay | None = None) -> Iterator[None]:
+    """A private Ray on this machine, gone at the end; one that the process already has is used and left alone.
 
     Args:
         logs: where the output of a private Ray's workers is kept.
         address: of a cluster to join instead: `auto` for the one this process or machine belongs to, else host:port.
+        private: one that starts already.
 
     Raises:
         InputError: no cluster answers at the address.
     """
-    if ray.is_initialized():
+    if private is None and ray.is_initialized():
         yield
         return
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    with _private_ray(logs) if address is None else _joined_cluster(address):
+    with _joined_cluster(address) if address is not None else (private or PrivateRay()).running(logs):
         yield
-
-
-@contextmanager
-def _private_ray(logs: Path) -> Iterator[None]:
-    with _folder() as folder:
-        try:
-            with environment(WORKERS | OWN_SETTINGS | SETTINGS), lean_start():
-                _connect("local", include_dashboard=False, _temp_dir=str(folder))
-            yield
-        finally:
-            ray.shutdown()
-            _keep_output(folder, logs)
 
 
 @contextmanager
@@ -89,6 +127,7 @@ def _joined_cluster(address: str) -> Iterator[None]:
 
 def _connect(address: str, **options: Any) -> None:
     """Starts or joins Ray; SIGTERM, which Ray takes over, is given back to whom it belonged."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
     with warnings.catch_warnings(), _own_sigterm():
         warnings.simplefilter("ignore")
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -153,12 +192,3 @@ def _own_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
-
-
-def own_device() -> torch.device:
-    """Where the process of a trial trains: the GPU that Ray gave it, else the CPU.
-
-    A GPU that it can see but was not given is somebody else's; one that Ray only counts is no device.
-    """
-    is_given = bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
-    return torch.device("cuda" if is_given and torch.cuda.is_available() else "cpu")

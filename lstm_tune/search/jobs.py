@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import ray
 import torch
 
-from lstm_tune.search.cluster import own_device
 from lstm_tune.search.crew import Crew
+from lstm_tune.search.device import own_device
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.worker import is_memory_error
 from lstm_tune.spec.errors import DivergedError

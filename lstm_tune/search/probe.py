@@ -9,7 +9,7 @@ import torch
 
 from lstm_tune.models.problem import Task
 from lstm_tune.search.choosing import Demand, Group, Measured, Measurements, gpu_groups
-from lstm_tune.search.cluster import own_device
+from lstm_tune.search.device import own_device
 from lstm_tune.search.placement import Slot, share
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.training.fold import Portions

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from lstm_tune.search.checkpoints import CheckpointStore
-from lstm_tune.search.cluster import running_ray
+from lstm_tune.search.cluster import PrivateRay, running_ray
 from lstm_tune.search.final import Outcome, conclude
 from lstm_tune.search.importances import write_importances
 from lstm_tune.search.nested import FoldRun, announcement, nested_scores
@@ -35,7 +35,14 @@ REPORT_INTERVAL_S = 1.0
 """A trial reports at rungs and about this often."""
 
 
-def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun, *, address: str | None = None) -> Outcome:
+def work(
+    session: Session,
+    first: list[dict[str, Value]],
+    run_fold: FoldRun,
+    *,
+    address: str | None = None,
+    private: PrivateRay | None = None,
+) -> Outcome:
     """Everything, in order; an error or an interruption is recorded before it leaves.
 
     Args:
@@ -43,12 +50,13 @@ def work(session: Session, first: list[dict[str, Value]], run_fold: FoldRun, *, 
         first: configurations to try before others.
         run_fold: runs an outer fold of the nested estimate.
         address: a Ray cluster to join; None for a private Ray on this machine.
+        private: one that starts already.
     """
     paths, record = session.paths, session.record
     outcome = Outcome(paths.root, interrupted=True)  # until it has come to its end
     try:
         remove_scratch(paths, session.remote)  # what a killed process left
-        with interruptible(), running_ray(paths.logs, address):
+        with interruptible(), running_ray(paths.logs, address, private):
             try:
                 outcome = _search_and_conclude(session, first, run_fold)
             finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_tune.data.reading import copy_data
+from lstm_tune.search.cluster import PrivateRay
 from lstm_tune.search.copying import RunCopy
 from lstm_tune.search.final import Outcome
 from lstm_tune.search.manifest import build_manifest, check_same_data
@@ -126,6 +127,7 @@ class Run:
         *,
         warm_start: RunPaths | None = None,
         address: str | None = None,
+        private: PrivateRay | None = None,
         closing: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Searches, chooses, refits, tests and writes the bundle; what earlier processes finished stays as it is.
@@ -134,6 +136,7 @@ class Run:
             listeners: called with each event, those of earlier processes first.
             warm_start: a run whose best configurations are tried first.
             address: a Ray cluster to join, as `auto` or host:port; None for a private Ray on this machine.
+            private: one that starts already.
             closing: called at the end, however it comes; what it writes into the run's folder is copied with the rest.
 
         Raises:
@@ -147,7 +150,8 @@ class Run:
                 record.replay()
             session = Session(self.experiment, self.prepared, self.paths, record)
             try:
-                outcome = work(session, _best_configurations(warm_start), self._run_fold, address=address)
+                first = _best_configurations(warm_start)
+                outcome = work(session, first, self._run_fold, address=address, private=private)
             finally:
                 closing()
         return replace(outcome, is_copied=mirror is None or mirror.is_whole)

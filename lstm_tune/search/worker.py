@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.search.checkpoints import Checkpoint, CheckpointStore, DamagedError
-from lstm_tune.search.cluster import own_device
+from lstm_tune.search.device import own_device
 from lstm_tune.search.placement import Slot
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import ray
@@ -27,6 +28,27 @@ def test_running_ray_is_used_and_left_alone(tmp_path: Path) -> None:
     with running_ray(tmp_path):
         assert ray.get_runtime_context().get_job_id() == before
     assert ray.is_initialized()
+
+
+def test_ray_that_was_started_ahead_is_gone_used_or_not(tmp_path: Path) -> None:
+    script = (
+        "import sys, ray\n"
+        "from pathlib import Path\n"
+        "from lstm_tune.search.cluster import ray_ahead, running_ray\n"
+        "with ray_ahead(None) as private, running_ray(Path(sys.argv[1]), private=private):\n"
+        "    print(ray.is_initialized(), ray.get(ray.remote(lambda: 6 * 7).remote()))\n"
+        "    with ray_ahead(None) as second:\n"
+        "        print(second)\n"
+        "print(ray.is_initialized(), ray_ahead('auto').__enter__())\n"
+        "with ray_ahead(None) as private:\n"
+        "    print(private is not None)\n"
+        "print(ray.is_initialized())\n"
+    )
+    with TemporaryDirectory() as short:  # the paths of sockets may have 107 characters
+        command, environ = [sys.executable, "-c", script, str(tmp_path)], {**os.environ, "RAY_TMPDIR": short}
+        found = subprocess.run(command, capture_output=True, text=True, env=environ)
+        assert found.stdout.split() == ["True", "42", "None", "False", "None", "True", "False"], found.stderr
+        assert not list(Path(short).iterdir())
 
 
 def test_this_release_of_ray_is_one_that_starts_lean() -> None:
