@@ -1,6 +1,6 @@
 """Commands that run an experiment, or show one that runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,6 @@ from lstm_tune.spec.loading import load_experiment
 from lstm_tune.spec.paths import RunPaths, is_remote, open_run, split_address
 
 if TYPE_CHECKING:
-    from lstm_tune.search.cluster import PrivateRay
     from lstm_tune.search.runner import Run
 
 
@@ -48,30 +47,25 @@ def run_experiment(
     """
     experiment = load_experiment(space, overrides)
     earlier = open_run(run_folder(warm_start)) if warm_start else None
-    with ExitStack() as stack:
-        with _waiting(f"{experiment.name}: reading the data", json=json):
-            from lstm_tune.search.cluster import ray_ahead
-
-            private = stack.enter_context(ray_ahead(address))  # before what takes seconds to import
-            from lstm_tune.search.runner import Run
-
-            run = Run.create(experiment, folder=space.parent, command=command, keep_data=keep_data)
-        _go(run, json=json, warm_start=earlier, address=address, private=private)
+    _go(
+        f"{experiment.name}: reading the data",
+        lambda run: run.create(experiment, folder=space.parent, command=command, keep_data=keep_data),
+        json=json,
+        address=address,
+        warm_start=earlier,
+    )
 
 
 def resume_experiment(place: str, overrides: Sequence[str], *, address: str | None, json: bool) -> None:
     """Goes on with the run at `place`; arguments as in `run_experiment`."""
     root = run_folder(place)
     open_run(root)
-    with ExitStack() as stack:
-        with _waiting(f"{root.name}: reading the run", json=json):
-            from lstm_tune.search.cluster import ray_ahead
-
-            private = stack.enter_context(ray_ahead(address))  # before what takes seconds to import
-            from lstm_tune.search.runner import Run
-
-            run = Run.reopen(root, overrides=[*_moved(place), *overrides])
-        _go(run, json=json, address=address, private=private)
+    _go(
+        f"{root.name}: reading the run",
+        lambda run: run.reopen(root, overrides=[*_moved(place), *overrides]),
+        json=json,
+        address=address,
+    )
 
 
 def _moved(place: str) -> list[str]:
@@ -95,9 +89,24 @@ def show_leaderboard(place: str, *, follow: bool, json: bool) -> None:
 
 
 def _go(
-    run: "Run", *, json: bool, address: str | None, private: "PrivateRay | None", warm_start: RunPaths | None = None
+    message: str,
+    made: Callable[[type["Run"]], "Run"],
+    *,
+    json: bool,
+    address: str | None,
+    warm_start: RunPaths | None = None,
 ) -> None:
-    with own_terminal(run.paths.driver_log) as console, choose_display(json=json, console=console) as display:
+    """Makes a run, with a line on the screen and Ray on its way up meanwhile, and lets it go."""
+    with ExitStack() as stack:
+        with _waiting(message, json=json):
+            from lstm_tune.search.cluster import ray_ahead
+
+            private = stack.enter_context(ray_ahead(address))  # before what takes seconds to import
+            from lstm_tune.search.runner import Run
+
+            run = made(Run)
+        console = stack.enter_context(own_terminal(run.paths.driver_log))
+        display = stack.enter_context(choose_display(json=json, console=console))
         outcome = run.go(
             [display],
             warm_start=warm_start,
