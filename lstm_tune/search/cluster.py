@@ -28,9 +28,10 @@ OWN_SETTINGS = {"RAY_JOB_CONFIG_JSON_ENV_VAR": None}
 
 WORKERS: dict[str, str | None] = {
     "PYTHONWARNINGS": "ignore",
-    "RAY_preload_python_modules": "lstm_tune.search.worker",
+    "RAY_preload_python_modules": "lstm_tune.search.worker,lstm_tune.tasks.forecast",
 }
-"""What the processes of a local Ray inherit. Workers import torch while the driver prepares the search."""
+"""What the processes of a local Ray inherit. Workers import torch and what a task needs while the driver prepares the
+search."""
 
 
 class PrivateRay:

@@ -1,4 +1,4 @@
-"""A private Ray with as little around its workers as trials need.
+"""A private Ray with as little around its workers as trials need, and with its workers started first.
 
 `ray.init` also starts, and waits for, a dashboard server, an agent of it, an autoscaler, and what copies the output of
 workers to the driver, even when told not to: four seconds at the start, one at the end. They have no public switch, so
@@ -32,8 +32,17 @@ AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_lis
 STAND_IN = subprocess.list2cmdline([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"])
 """An agent that does nothing until the raylet, which holds the other end of its input, is gone."""
 
-SETTINGS = {"RAY_enable_pipe_based_agent_to_parent_health_check": "1"}
-"""Environment in which the raylet holds its agents' input."""
+WORKERS = "--num_prestart_python_workers"
+"""The raylet's option: workers that it starts before anybody asks for them."""
+
+SETTINGS = {
+    "RAY_enable_pipe_based_agent_to_parent_health_check": "1",  # the raylet holds its agents' input
+    "RAY_enable_worker_prestart": "1",  # workers start with the raylet, not a second later with the driver
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",  # it waits for its own object store a second at a time
+    "RAY_raylet_client_num_connect_attempts": "500",
+}
+"""Environment in which the raylet starts."""
 
 
 @contextmanager
@@ -45,7 +54,7 @@ def lean_start() -> Iterator[None]:
                 stack.enter_context(_replaced(Node, name, lambda original: _nothing))
             # Ray would import the dashboard's libraries only to tell the agent whether they are there
             stack.enter_context(_replaced(utils, "get_dashboard_dependency_error", lambda original: ImportError))
-            stack.enter_context(_replaced(services, "start_ray_process", _with_stand_in))
+            stack.enter_context(_replaced(services, "start_ray_process", _leaner))
             stack.enter_context(_replaced(Node, "start_raylet", _awaited))
         yield
 
@@ -64,15 +73,21 @@ def _nothing(*args: Any, **options: Any) -> None:
     """In place of a server's start."""
 
 
-def _with_stand_in(start: Callable[..., Any]) -> Callable[..., Any]:
-    """`start_ray_process` that gives the raylet the stand-in, and writes down that it serves no ports."""
+def _leaner(start: Callable[..., Any]) -> Callable[..., Any]:
+    """`start_ray_process` that gives the raylet the stand-in and writes down that it serves no ports.
+
+    One worker fewer is started at once than there are cores: the driver imports at the same time, and of two workers
+    on one core none would be ready for the first trial when the first of one is.
+    """
 
     def replacement(command: list[str], process_type: str, *args: Any, **options: Any) -> Any:
         if process_type == ray_constants.PROCESS_TYPE_RAYLET:
             given = dict(part.split("=", 1) for part in command if "=" in part)
             for port in AGENT_PORTS:
                 persist_port(given["--session_dir"], given["--node_id"], port, -1)
-            command = [f"{AGENT}={STAND_IN}" if part.startswith(AGENT) else part for part in command]
+            ours = {AGENT: STAND_IN, WORKERS: max(int(given[WORKERS]) - 1, 1)}
+            command = [part for part in command if part.partition("=")[0] not in ours]
+            command += [f"{option}={value}" for option, value in ours.items()]
         return start(command, process_type, *args, **options)
 
     return replacement

@@ -62,6 +62,28 @@ def test_private_ray_starts_nothing_that_trials_do_not_need() -> None:
     assert not list(Path(node.get_logs_dir_path()).glob("dashboard_agent.*"))
 
 
+def test_workers_import_torch_before_they_are_needed_and_leave_a_core_to_the_driver(tmp_path: Path) -> None:
+    script = (
+        "import sys, time, ray\n"
+        "from pathlib import Path\n"
+        "from ray._private import worker\n"
+        "from lstm_tune.search.cluster import running_ray\n"
+        "with running_ray(Path(sys.argv[1])):\n"
+        "    raylet = worker._global_node.all_processes['raylet'][0].process.pid\n"
+        "    ready = ''\n"
+        "    while 'libtorch_cpu' not in ready:\n"
+        "        time.sleep(0.1)\n"
+        "        tasks = Path(f'/proc/{raylet}/task').glob('*/children')\n"
+        "        children = [Path('/proc', child) for task in tasks for child in task.read_text().split()]\n"
+        "        workers = [child for child in children if 'ray::IDLE' in (child / 'cmdline').read_text()]\n"
+        "        ready = ''.join((worker / 'maps').read_text() for worker in workers)\n"
+        "    print(len(workers) == max(ray.cluster_resources()['CPU'] - 1, 1), len(workers))\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert found.stdout.startswith("True"), found.stdout + found.stderr
+
+
 def test_stand_in_for_the_agent_ends_with_a_killed_process(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
