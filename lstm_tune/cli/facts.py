@@ -13,6 +13,7 @@ from lstm_tune.spec.experiment import Experiment
 from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.spec.space import Choice, Fixed
 from lstm_tune.tasks.assembly import Prepared, corner
+from lstm_tune.training.fold import Patience
 from lstm_tune.training.lockstep import Lockstep
 
 SHOWN_VALUES = 6
@@ -85,7 +86,7 @@ def _expected_time(experiment: Experiment, prepared: Prepared) -> str:
             hyperparameters,
             portions_of(training),
             max_epochs=2,
-            patience_epochs=2,
+            patience=Patience(2),
             seed=experiment.search.seed,
             device=torch.device("cpu"),
         )

@@ -173,8 +173,8 @@ def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
     """
     hyperparameters = completed(end.hyperparameters, task=session.experiment.task.kind)
     portions, seed = session.portions, session.experiment.search.seed
-    patience_epochs = session.patience_epochs
-    ran_out = end.epochs - end.best_epoch >= patience_epochs
+    patience = session.patience
+    ran_out = end.epochs - end.best_epoch >= patience.epochs(end.best_epoch)
     max_epochs = session.experiment.training.max_epochs if ran_out else end.epochs
 
     def job(task: ForecastTask, device: torch.device) -> Rescored | None:
@@ -184,7 +184,7 @@ def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
                 hyperparameters,
                 portions,
                 max_epochs=max_epochs,
-                patience_epochs=patience_epochs,
+                patience=patience,
                 seed=seed,
                 device=device,
             )

@@ -12,7 +12,7 @@ from lstm_tune.search.choosing import Demand, Group, Measured, Measurements, gpu
 from lstm_tune.search.device import own_device
 from lstm_tune.search.placement import Slot, share
 from lstm_tune.spec.hyperparameters import Hyperparameters
-from lstm_tune.training.fold import Portions
+from lstm_tune.training.fold import Patience, Portions
 from lstm_tune.training.lockstep import Lockstep
 
 LIMIT_S = 120.0
@@ -56,7 +56,7 @@ class _Prober:
             workload.hyperparameters,
             workload.portions,
             max_epochs=ENDLESS,
-            patience_epochs=ENDLESS,
+            patience=Patience(ENDLESS),
             seed=workload.seed,
             device=self._device,
         ).epochs()

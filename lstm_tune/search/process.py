@@ -232,7 +232,7 @@ def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore
         kind=session.experiment.task.kind,
         portions=session.portions,
         max_epochs=training.max_epochs,
-        patience_epochs=session.patience_epochs,
+        patience=session.patience,
         seed=session.experiment.search.seed,
         rungs=schedule.rungs,
         checkpoints=checkpoints,

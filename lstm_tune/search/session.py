@@ -22,7 +22,7 @@ from lstm_tune.tasks.assembly import Prepared
 from lstm_tune.tasks.baselines import BaselineScore, score_baseline
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.tasks.metrics import FORECAST_METRICS
-from lstm_tune.training.fold import Portions
+from lstm_tune.training.fold import Patience, Portions
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,9 @@ class Session:
         return portions_of(self.experiment.training)
 
     @cached_property
-    def patience_epochs(self) -> int:
-        """Epochs without a better fold mean before a training ends."""
-        wanted, task = self.experiment.training.patience_epochs, self.experiment.task.kind
-        if wanted != "auto":
-            return wanted
-        problems = self.task.problems(completed(defaults(self.prepared.space), task=task))
-        return self.portions.auto_patience_epochs(
-            max(problem.examples for problem in problems), series=self.prepared.panel.size
-        )
+    def patience(self) -> Patience:
+        """For how many epochs without a better fold mean a training goes on."""
+        return patience_of(self.experiment, self.prepared)
 
     @cached_property
     def losses(self) -> LossStore:
@@ -137,6 +131,16 @@ class Session:
 def portions_of(training: TrainingSpec) -> Portions:
     """How training is cut into epochs and batches."""
     return Portions(training.batch_size, None if training.steps_per_epoch == "auto" else training.steps_per_epoch)
+
+
+def patience_of(experiment: Experiment, prepared: Prepared) -> Patience:
+    """For how many epochs without a better fold mean a training goes on; the same for all configurations."""
+    wanted = experiment.training.patience_epochs
+    if wanted != "auto":
+        return Patience(wanted)
+    problems = prepared.task.problems(completed(defaults(prepared.space), task=experiment.task.kind))
+    examples = max(problem.examples for problem in problems)
+    return portions_of(experiment.training).auto_patience(examples, series=prepared.panel.size)
 
 
 def now() -> str:

@@ -21,7 +21,7 @@ from lstm_tune.search.device import own_device
 from lstm_tune.search.placement import Slot
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
-from lstm_tune.training.fold import Portions
+from lstm_tune.training.fold import Patience, Portions
 from lstm_tune.training.lockstep import EpochResult, Lockstep
 
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -36,7 +36,7 @@ class TrialSettings:
         kind: task kind, a key of `HYPERPARAMETERS`.
         portions: epochs and batches.
         max_epochs: epochs at most.
-        patience_epochs: epochs without a better fold mean before a trial ends.
+        patience: for how many epochs without a better fold mean a trial goes on.
         seed: the run's.
         rungs: epochs at which a trial reports whatever the clock says.
         checkpoints: where trials under way are kept; None where not every node could reach them.
@@ -47,7 +47,7 @@ class TrialSettings:
     kind: str
     portions: Portions
     max_epochs: int
-    patience_epochs: int
+    patience: Patience
     seed: int
     rungs: frozenset[int]
     checkpoints: CheckpointStore | None
@@ -208,7 +208,7 @@ class TrialWorker:
             complete,
             settings.portions,
             max_epochs=settings.max_epochs,
-            patience_epochs=settings.patience_epochs,
+            patience=settings.patience,
             seed=settings.seed,
             device=self._device,
         )
@@ -254,7 +254,8 @@ class TrialWorker:
     def _ending(self, lockstep: Lockstep) -> str:
         if lockstep.epoch >= self._settings.max_epochs:
             return "all epochs trained"
-        return f"no better fold mean for {self._settings.patience_epochs} epochs"
+        assert lockstep.best, "it has trained an epoch"
+        return f"no better fold mean for {lockstep.epoch - lockstep.best.epoch} epochs"
 
     def _report(self, outcome: Ending | None = None, reason: str = "", trace: str = "") -> Report:
         best = self._lockstep.best if self._lockstep else None

@@ -11,7 +11,7 @@ from torch import Tensor
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
-from lstm_tune.training.fold import FoldTrainer, Portions, below
+from lstm_tune.training.fold import FoldTrainer, Patience, Portions, below
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Lockstep:
         hyperparameters: one value for each of the task's.
         portions: epochs and batches.
         max_epochs: epochs at most.
-        patience_epochs: ends after this many epochs without a better fold mean.
+        patience: ends after so many epochs without a better fold mean.
         seed: the run's.
         device: where to train.
     """
@@ -75,13 +75,13 @@ class Lockstep:
         portions: Portions,
         *,
         max_epochs: int,
-        patience_epochs: int,
+        patience: Patience,
         seed: int,
         device: torch.device,
     ) -> None:
         self._task = task
         self._max_epochs = max_epochs
-        self._patience_epochs = patience_epochs
+        self._patience = patience
         self._folds = [
             FoldTrainer(problem, hyperparameters, portions, seed=fold_seed(seed, k), device=device)
             for k, problem in enumerate(task.problems(hyperparameters))
@@ -96,7 +96,8 @@ class Lockstep:
     def is_done(self) -> bool:
         """Whether all epochs are trained or patience has run out."""
         best_epoch = self.best.epoch if self.best else self._since
-        return self.epoch >= self._max_epochs or self.epoch - best_epoch >= self._patience_epochs
+        waits = self._patience.epochs(best_epoch - self._since)
+        return self.epoch >= self._max_epochs or self.epoch - best_epoch >= waits
 
     def epochs(self) -> Iterator[EpochResult]:
         """Trains on, one epoch an item, until the trial is done. Stopping early is ceasing to iterate.

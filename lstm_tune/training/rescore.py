@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.spec.hyperparameters import Hyperparameters
-from lstm_tune.training.fold import Portions
+from lstm_tune.training.fold import Patience, Portions
 from lstm_tune.training.lockstep import EpochResult, Lockstep
 
 FRESH = 500_009
@@ -35,7 +35,7 @@ def rescore(
     portions: Portions,
     *,
     max_epochs: int,
-    patience_epochs: int,
+    patience: Patience,
     seed: int,
     device: torch.device,
 ) -> Rescored:
@@ -46,7 +46,7 @@ def rescore(
         hyperparameters: one value for each of the task's.
         portions: epochs and batches.
         max_epochs: epochs at most.
-        patience_epochs: ends after this many epochs without a better fold mean.
+        patience: ends after so many epochs without a better fold mean.
         seed: the run's.
         device: where to train.
 
@@ -58,7 +58,7 @@ def rescore(
         hyperparameters,
         portions,
         max_epochs=max_epochs,
-        patience_epochs=patience_epochs,
+        patience=patience,
         seed=seed + FRESH,
         device=device,
     )

@@ -8,8 +8,9 @@ import torch
 from benchmarking import Finished, Record
 
 from lstm_tune.models.forecaster import Ensemble, Forecaster
+from lstm_tune.search.session import patience_of, portions_of
 from lstm_tune.spec.hyperparameters import completed
-from lstm_tune.tasks.assembly import assemble
+from lstm_tune.tasks.assembly import Prepared, assemble
 from lstm_tune.tasks.baselines import score_baseline_on_test
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.training.fold import Portions
@@ -25,16 +26,21 @@ class Refits:
 
     Attributes:
         run: what it left.
-        task: the question that it put to its data.
+        prepared: its data and the question that it put to them.
     """
 
     run: Finished
-    task: ForecastTask
+    prepared: Prepared
 
     @classmethod
     def of(cls, run: Finished) -> "Refits":
         torch.set_num_threads(1)  # as many as a trial has
-        return cls(run, assemble(run.experiment, folder=Path()).task)
+        return cls(run, assemble(run.experiment, folder=Path()))
+
+    @property
+    def task(self) -> ForecastTask:
+        """The question."""
+        return self.prepared.task
 
     def test_score(self, trial: int) -> float:
         """The test error of a trial's configuration, with as many networks and the same seeds as the shipped model.
@@ -66,19 +72,18 @@ class Refits:
 
     @property
     def _portions(self) -> Portions:
-        training = self.run.experiment.training
-        return Portions(training.batch_size, None if training.steps_per_epoch == "auto" else training.steps_per_epoch)
+        return portions_of(self.run.experiment.training)
 
     def _best_epoch(self, trial: int) -> int:
-        end, training = self.run.ends()[trial], self.run.experiment.training
+        end = self.run.ends()[trial]
         if end["state"] == "complete":
             return int(end["best_epoch"])
         folds = Lockstep(
             self.task,
             completed(end["hyperparameters"], task="forecast"),
             self._portions,
-            max_epochs=training.max_epochs,
-            patience_epochs=training.patience_epochs,
+            max_epochs=self.run.experiment.training.max_epochs,
+            patience=patience_of(self.run.experiment, self.prepared),
             seed=self.run.experiment.search.seed,
             device=CPU,
         )

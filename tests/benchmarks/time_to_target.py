@@ -225,7 +225,7 @@ def measure(job: Job) -> Record:
 
 
 def figures_of(records: Sequence[Record]) -> list[Figure]:
-    """The ratio of times beside its target, and that the tested models are no worse."""
+    """The ratio of times beside its target, also file by file, and that the tested models are no worse."""
     ratio, mean_ratio = (
         geometric_mean([record[name] for record in records]) for name in ("speedup", "speedup_by_mean")
     )
@@ -237,7 +237,14 @@ def figures_of(records: Sequence[Record]) -> list[Figure]:
         Figure("the same where ours, too, chooses the best fold mean", mean_ratio),
         Figure("runs in which ours never reached it", missed),
         Figure.at_most("test error, ours / random search, geometric mean", tested, 1),
+        *(Figure(f"{file}: time of random search / ours", value) for file, value in by_file(records).items()),
     ]
+
+
+def by_file(records: Sequence[Record]) -> dict[str, float]:
+    """The ratio of times of each file, over its seeds."""
+    files = dict.fromkeys(record["file"] for record in records)
+    return {file: geometric_mean([r["speedup"] for r in records if r["file"] == file]) for file in files}
 
 
 def main() -> None:

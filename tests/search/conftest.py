@@ -14,6 +14,14 @@ def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_baselines_only() -> Iterator[None]:
+    """The statistical ones, which fit a model for each forecast, would take most of the time of these runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lstm_tune.tasks.baselines.is_installed", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[int]:
     """The port of an S3 server."""

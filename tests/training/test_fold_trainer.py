@@ -70,7 +70,7 @@ def test_epoch_is_a_pass_over_the_examples_of_at_most_fifty_steps(
         (Portions(32), 84_538, 9, 53),
         (Portions(32), 10**6, 9, 60),
         (Portions(32, 7), 5_600, 9, 25),
-        (Portions(32), 1_600, 1, 20),
+        (Portions(32), 1_600, 1, 10),
         (Portions(32), 1_601, 1, 40),
         (Portions(32), 84_538, 1, 53),
     ],
@@ -78,7 +78,13 @@ def test_epoch_is_a_pass_over_the_examples_of_at_most_fifty_steps(
 def test_automatic_patience_is_a_pass_over_the_examples_within_bounds(
     portions: Portions, examples: int, series: int, expected: int
 ) -> None:
-    assert portions.auto_patience_epochs(examples, series=series) == expected
+    assert portions.auto_patience(examples, series=series).least == expected
+
+
+def test_automatic_patience_of_a_single_series_grows_with_the_best_epoch() -> None:
+    one, panel = (Portions(32).auto_patience(100, series=series) for series in (1, 2))
+    assert [one.epochs(best) for best in (1, 6, 8, 40)] == [10, 10, 12, 60]
+    assert panel.epochs(40) == 20
 
 
 def test_same_seed_gives_the_same_numbers_whatever_runs_in_between() -> None:

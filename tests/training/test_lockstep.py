@@ -17,7 +17,7 @@ from lstm_tune.models.problem import Part, Tally
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.tasks.forecast import ForecastTask
-from lstm_tune.training.fold import Portions
+from lstm_tune.training.fold import Patience, Portions
 from lstm_tune.training.lockstep import EpochResult, Lockstep, fold_seed
 
 PanelMaker = Callable[..., Panel]
@@ -69,10 +69,15 @@ class ScriptedTask:
         return 2
 
 
-def lockstep(task: Any, *, epochs: int = 6, patience: int = 3, seed: int = 0, **chosen: Any) -> Lockstep:
+THREE_EPOCHS = Patience(3)
+
+
+def lockstep(
+    task: Any, *, epochs: int = 6, patience: Patience = THREE_EPOCHS, seed: int = 0, **chosen: Any
+) -> Lockstep:
     values = completed({"units": 8, "window": 12, **chosen}, task="forecast")
     portions = Portions(batch_size=16)
-    return Lockstep(task, values, portions, max_epochs=epochs, patience_epochs=patience, seed=seed, device=CPU)
+    return Lockstep(task, values, portions, max_epochs=epochs, patience=patience, seed=seed, device=CPU)
 
 
 def sine_task(panel_of: PanelMaker, *, folds: int = 2) -> ForecastTask:
@@ -105,9 +110,32 @@ def test_best_epoch_is_that_of_the_smallest_fold_mean() -> None:
 
 
 def test_patience_ends_a_trial_after_epochs_without_a_better_mean() -> None:
-    trial = lockstep(ScriptedTask([[5, 4, 4, 4.5, 6, 1, 1]]), epochs=7, patience=3)
+    trial = lockstep(ScriptedTask([[5, 4, 4, 4.5, 6, 1, 1]]), epochs=7)
     assert [result.epoch for result in trial.epochs()] == [1, 2, 3, 4, 5]
     assert trial.is_done
+
+
+@pytest.mark.parametrize(
+    ("scores", "epochs"),
+    [
+        ([4, 5, 5, 5, 5, 5, 5, 5, 5], 3),  # the best is the first: two epochs, the least
+        ([5, 4, 5, 5, 5, 5, 5, 5, 5], 6),  # the second: twice two
+        ([5, 4, 5, 5, 5, 3, 5, 5, 5], 9),  # the sixth: twice six, but these are all epochs
+    ],
+)
+def test_growing_patience_waits_longer_for_what_took_longer(scores: list[float], epochs: int) -> None:
+    trial = lockstep(ScriptedTask([scores]), epochs=9, patience=Patience(2, growth=2.0))
+    assert len(list(trial.epochs())) == epochs
+    assert trial.is_done
+
+
+def test_growing_patience_counts_a_population_member_s_own_epochs() -> None:
+    donor = lockstep(ScriptedTask([[9, 8, 7]]), epochs=3)
+    heir = lockstep(ScriptedTask([[5] * 20]), epochs=20, patience=Patience(2, growth=2.0))
+    for _ in donor.epochs():
+        pass
+    heir.load_state(donor.state(), is_own=False)
+    assert [result.epoch for result in heir.epochs()] == [4, 5, 6]
 
 
 def test_trial_ends_after_its_last_epoch() -> None:
@@ -200,7 +228,7 @@ def test_sine_is_learned(panel_of: PanelMaker, loss: str) -> None:
     trial = lockstep(
         sine_task(panel_of),
         epochs=60,
-        patience=60,
+        patience=Patience(60),
         learning_rate=0.01,
         dropout=0.0,
         highway=False,

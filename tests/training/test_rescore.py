@@ -10,7 +10,7 @@ from lstm_tune.data.sequences import prepare
 from lstm_tune.models.forecaster import Design
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.tasks.forecast import ForecastTask
-from lstm_tune.training.fold import Portions
+from lstm_tune.training.fold import Patience, Portions
 from lstm_tune.training.rescore import Rescored, rescore
 
 PanelMaker = Callable[..., Panel]
@@ -25,7 +25,7 @@ def noisy_task(panel_of: PanelMaker, quantiles: tuple[float, ...] = ()) -> Forec
 def repeated(task: ForecastTask, values: Hyperparameters) -> Rescored:
     """A training that is at its best long before its end."""
     cpu = torch.device("cpu")
-    return rescore(task, values, Portions(8), max_epochs=12, patience_epochs=12, seed=0, device=cpu)
+    return rescore(task, values, Portions(8), max_epochs=12, patience=Patience(12), seed=0, device=cpu)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.98])
