@@ -222,8 +222,8 @@ class TrainingSpec(_Section):
     max_epochs: int = Field(default=200, ge=1)
     patience_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         default="auto",
-        description="epochs without a better fold mean before a trial ends; auto: 20, for a single"
-        " series 10 (a long one 40) or 1.5 times the best epoch, and up to 60 where a pass over the windows takes more",
+        description="epochs without a better fold mean before a trial ends; auto: 20, or up to 60 where a"
+        " pass over the windows takes more; 40 for one long series, 10 or 1.5 times the best epoch for a short one",
     )
     batch_size: int = Field(default=32, ge=1)
     steps_per_epoch: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(

@@ -23,15 +23,15 @@ AUTO_PATIENCE, LONGEST_PATIENCE = 20, 60
 """Epochs of an automatic patience, at least and at most: as long as a pass over the examples takes, so that no training
 is given up before it has seen them all since its best epoch."""
 
-SHORT_SERIES_PATIENCE, LONG_SERIES_PATIENCE = 10, 40
-"""Epochs of it at least for a single series, whether an epoch passes over it or not. The validation score of a long one
-jumps about, so that a lucky epoch early would end what gets better later."""
+LONG_SERIES_PATIENCE = 40
+"""Epochs of it for a single series that takes more than one epoch to pass over. Its validation score rests on one
+series, so it jumps about, and a lucky epoch early would end what gets better later."""
 
-PATIENCE_GROWTH = 1.5
-"""Epochs of it for each one up to the best, of a single series: what got better late may do so again.
+SHORT_SERIES_PATIENCE, PATIENCE_GROWTH = 10, 1.5
+"""Epochs of it for a single series that one epoch passes over: at least, and for each epoch up to the best.
 
-On the validation folds of twenty short series, judged by networks of another seed, ten epochs that grow so ended
-training where a fixed patience of twenty did, after a third fewer epochs."""
+On the validation folds of twenty such series, judged by networks of another seed, training ended where it did with a
+fixed patience of twenty, after a third fewer epochs."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class Portions:
         return self.steps_per_epoch or min(-(-examples // self.batch_size), AUTO_STEPS)
 
     def auto_patience(self, examples: int, *, series: int) -> Patience:
-        """The epochs of one pass over the examples of so many series, within bounds; that of a single series grows."""
-        one_pass = min(-(-examples // (self.batch_size * self.steps(examples))), LONGEST_PATIENCE)
-        if series > 1:
-            return Patience(max(one_pass, AUTO_PATIENCE))
-        least = LONG_SERIES_PATIENCE if one_pass > 1 else SHORT_SERIES_PATIENCE
-        return Patience(max(one_pass, least), PATIENCE_GROWTH)
+        """The epochs of one pass over the examples of so many series, within bounds; that of a short series grows."""
+        one_pass = -(-examples // (self.batch_size * self.steps(examples)))
+        if series == 1 and one_pass == 1:
+            return Patience(SHORT_SERIES_PATIENCE, PATIENCE_GROWTH)
+        least = LONG_SERIES_PATIENCE if series == 1 else AUTO_PATIENCE
+        return Patience(min(max(one_pass, least), LONGEST_PATIENCE))
 
 
 class FoldTrainer:

@@ -81,10 +81,11 @@ def test_automatic_patience_is_a_pass_over_the_examples_within_bounds(
     assert portions.auto_patience(examples, series=series).least == expected
 
 
-def test_automatic_patience_of_a_single_series_grows_with_the_best_epoch() -> None:
-    one, panel = (Portions(32).auto_patience(100, series=series) for series in (1, 2))
-    assert [one.epochs(best) for best in (1, 6, 8, 40)] == [10, 10, 12, 60]
-    assert panel.epochs(40) == 20
+def test_automatic_patience_of_a_short_series_grows_with_the_best_epoch() -> None:
+    short, long = (Portions(32).auto_patience(examples, series=1) for examples in (1_600, 1_601))
+    panel = Portions(32).auto_patience(100, series=2)
+    assert [short.epochs(best) for best in (1, 6, 8, 40)] == [10, 10, 12, 60]
+    assert (long.epochs(100), panel.epochs(100)) == (40, 20)
 
 
 def test_same_seed_gives_the_same_numbers_whatever_runs_in_between() -> None:
