@@ -32,7 +32,7 @@ AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_lis
 STAND_IN = subprocess.list2cmdline([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"])
 """An agent that does nothing until the raylet, which holds the other end of its input, is gone."""
 
-WORKERS = "--num_prestart_python_workers"
+AHEAD = "--num_prestart_python_workers"
 """The raylet's option: workers that it starts before anybody asks for them."""
 
 SETTINGS = {
@@ -85,7 +85,7 @@ def _leaner(start: Callable[..., Any]) -> Callable[..., Any]:
             given = dict(part.split("=", 1) for part in command if "=" in part)
             for port in AGENT_PORTS:
                 persist_port(given["--session_dir"], given["--node_id"], port, -1)
-            ours = {AGENT: STAND_IN, WORKERS: max(int(given[WORKERS]) - 1, 1)}
+            ours = {AGENT: STAND_IN, AHEAD: max(int(given[AHEAD]) - 1, 1)}
             command = [part for part in command if part.partition("=")[0] not in ours]
             command += [f"{option}={value}" for option, value in ours.items()]
         return start(command, process_type, *args, **options)
