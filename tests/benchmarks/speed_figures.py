@@ -195,21 +195,39 @@ def speedup(own: float | None, other: float, *, limit_s: float) -> float:
     return other / (limit_s if own is None else own)
 
 
+@dataclass(frozen=True)
+class Training:
+    """How long a trial trained.
+
+    Attributes:
+        seconds: what it trained.
+        whole_s: what all its epochs would have taken; more than that where the time limit cut it off.
+    """
+
+    seconds: float
+    whole_s: float
+
+
 def shuffled_ends(
-    seconds: Mapping[int, float], *, slots: int, ready: float, generator: np.random.Generator
+    trials: Mapping[int, Training], *, slots: int, ready: float, limit_s: float, generator: np.random.Generator
 ) -> dict[int, float]:
-    """When each trial of a search would have ended, had chance drawn them in another order.
+    """When each trial of a search would have ended, had chance drawn them in another order; others are left out.
+
+    What is under way at the limit is cut off there. It counts if it came as far as it did: more is not known of it.
 
     Args:
-        seconds: what each trial took, by number.
+        trials: by number.
         slots: trials that run at once.
         ready: when the workers of the first trials had started.
+        limit_s: when the search ends.
         generator: of the order.
     """
     free, ends = [ready] * slots, dict[int, float]()
-    for trial in generator.permutation(list(seconds)).tolist():
-        slot = free.index(min(free))
-        ends[trial] = free[slot] = free[slot] + seconds[trial]
+    for trial in generator.permutation(list(trials)).tolist():
+        slot, took = free.index(min(free)), trials[trial]
+        begun, free[slot] = free[slot], free[slot] + took.whole_s
+        if begun + took.seconds <= limit_s:
+            ends[trial] = min(free[slot], limit_s)
     return ends
 
 

@@ -9,6 +9,7 @@ from plain_loop import largest_difference
 from speed_figures import (
     Heard,
     Span,
+    Training,
     controller_costs,
     extrapolated,
     geometric_mean,
@@ -92,13 +93,27 @@ def test_target_is_reached_once_and_a_miss_costs_the_whole_time() -> None:
     assert (speedup(2.0, 8.0, limit_s=10), speedup(None, 8.0, limit_s=10)) == (4, 0.8)
 
 
+def shuffled(slots: int, *, ready: float = 0.0, limit_s: float = 100.0, **whole_s: float) -> list[dict[int, float]]:
+    """The ends in fifty orders of trials that train for 1, 2 and 4 s."""
+    trials = {
+        trial: Training(seconds, whole_s.get(f"t{trial}", seconds)) for trial, seconds in enumerate((1.0, 2.0, 4.0))
+    }
+    generator = np.random.default_rng(0)
+    return [shuffled_ends(trials, slots=slots, ready=ready, limit_s=limit_s, generator=generator) for _ in range(50)]
+
+
 def test_trials_in_another_order_take_as_long_as_they_did() -> None:
-    seconds, generator = {0: 1.0, 1: 2.0, 4: 4.0}, np.random.default_rng(0)
-    orders = [shuffled_ends(seconds, slots=2, ready=0.0, generator=generator) for _ in range(50)]
-    assert {tuple(sorted(ends)) for ends in orders} == {(0, 1, 4)}
-    assert {ends[4] for ends in orders} == {4.0, 5.0}  # among the first two, or after the shorter one
-    in_turns = [shuffled_ends(seconds, slots=1, ready=3.0, generator=generator) for _ in range(50)]
-    assert {ends[4] for ends in in_turns} == {7.0, 8.0, 9.0, 10.0}  # a worker begins once it is ready
+    assert {tuple(sorted(ends)) for ends in shuffled(2)} == {(0, 1, 2)}
+    assert {ends[2] for ends in shuffled(2)} == {4.0, 5.0}  # among the first two, or after the shorter one
+    in_turns = shuffled(1, ready=3.0)
+    assert {ends[2] for ends in in_turns} == {7.0, 8.0, 9.0, 10.0}  # a worker begins once it is ready
+
+
+def test_trial_that_was_cut_off_is_as_far_no_sooner_in_another_order() -> None:
+    orders = shuffled(1, limit_s=7.0, t2=8.0)  # it had half its epochs
+    assert {ends[2] for ends in orders if 2 in ends} == {7.0}
+    assert {tuple(ends) for ends in orders if next(iter(ends)) == 2} == {(2,)}  # nothing begins after it
+    assert {ends.get(2) for ends in shuffled(1, limit_s=6.0, t2=8.0)} == {6.0, None}  # too late to come as far
 
 
 def test_moments_of_a_search_hold_the_trials_that_had_ended() -> None:

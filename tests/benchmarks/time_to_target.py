@@ -39,7 +39,7 @@ from benchmarking import (
     work_through,
 )
 from files import fitting_folds
-from speed_figures import geometric_mean, reached, shuffled_ends, speedup, thinned
+from speed_figures import Training, geometric_mean, reached, shuffled_ends, speedup, thinned
 
 from lstm_tune.selection.choice import RULES
 from lstm_tune.selection.estimates import bias_corrected
@@ -143,19 +143,23 @@ def our_curve(finished: Finished, losses: OutOfFold, rule: str) -> Curve:
 
 
 def random_curve(finished: Finished, losses: OutOfFold) -> Curve:
-    """The median over orders of its trials, by the same clock, from the moment the first of them could have ended."""
+    """The median over orders of its trials, by the same clock, from the moment the first of them could have ended.
+
+    A trial that the time limit cut off would have gone on in another order, so it is no sooner known there.
+    """
     corrected = _corrected(finished, losses, BY_MEAN)
-    seconds = {trial: value for trial, value in _known(finished, losses, "seconds").items() if trial != DEFAULT_TRIAL}
-    if not seconds:
+    trials = {trial: took for trial, took in _trainings(finished, losses).items() if trial != DEFAULT_TRIAL}
+    if not trials:
         raise RunFailedError("random search had no trial beside the default configuration")
     slots, generator = finished.last("run_started")["slots"], np.random.default_rng(0)
-    ready = _ready(finished)
-    orders = [shuffled_ends(seconds, slots=slots, ready=ready, generator=generator) for _ in range(ORDERS)]
+    ready, limit_s = _ready(finished), max(end["at_s"] for end in finished.ends().values()) - _began(finished)
+    orders = [
+        shuffled_ends(trials, slots=slots, ready=ready, limit_s=limit_s, generator=generator) for _ in range(ORDERS)
+    ]
     first = min(min(ends.values()) for ends in orders)
-    last = max(max(ends.values()) for ends in orders)
     return [
         (at, median(corrected(frozenset(trial for trial, end in ends.items() if end <= at)) for ends in orders))
-        for at in np.geomspace(first, last, MOMENTS).tolist()
+        for at in np.geomspace(first, limit_s, MOMENTS).tolist()
     ]
 
 
@@ -167,6 +171,20 @@ def _began(finished: Finished) -> float:
 def _ready(finished: Finished) -> float:
     """Seconds from then until a worker had started and trained."""
     return min(end["at_s"] - end["seconds"] for end in finished.ends().values()) - _began(finished)
+
+
+def _trainings(finished: Finished, losses: OutOfFold) -> dict[int, Training]:
+    """How long each trial that has out-of-fold losses trained, and would have, had nothing stopped it."""
+    epochs = finished.experiment.training.max_epochs
+    ends = ((trial, finished.ends()[trial]) for trial in losses.trials.tolist())
+    return {
+        trial: Training(end["seconds"], end["seconds"] * (epochs / end["epochs"] if _is_cut_off(end) else 1.0))
+        for trial, end in ends
+    }
+
+
+def _is_cut_off(end: Record) -> bool:
+    return str(end["reason"]).startswith("cut off")
 
 
 def _known(finished: Finished, losses: OutOfFold, field: str) -> dict[int, float]:
