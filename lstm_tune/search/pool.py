@@ -47,19 +47,21 @@ class _Process:
     Attributes:
         slot: what it occupies.
         actor: the handle of its `TrialWorker`.
-        attempt: what it trains; None while it starts or waits.
+        attempt: what it trains; None while it starts, helps or waits.
+        leader: whose trial it helps with; None for nobody's.
         is_up: whether it has started.
     """
 
     slot: Slot
     actor: Any
     attempt: _Attempt | None = None
+    leader: "_Process | None" = None
     is_up: bool = False
 
     @property
     def is_idle(self) -> bool:
         """Whether it could take a trial."""
-        return self.is_up and self.attempt is None
+        return self.is_up and self.attempt is None and self.leader is None
 
 
 class Pool:
@@ -68,12 +70,17 @@ class Pool:
     A worker is started when a trial waits for one of its slot, and takes one trial after the other. Where a trial needs
     a slot of another size, because memory ran out, workers end as they become idle until there is room for it.
 
+    The folds of each of the first trials are trained by several workers: one trial after the other at full speed brings
+    each answer as soon as trials side by side would, and most of them sooner.
+
     Args:
         task: the question; workers share one copy.
         settings: what trials share.
         searcher: hands out trials, and is told.
         schedule: stops poor trials; one that needs no checkpoints.
         usual: the slots that trials have at first.
+        shared: how many trials, the first ones, are trained by several workers.
+        helpers: workers at most that help with the folds of such a trial.
         stop: limits and interruption.
         crew: takes over the workers that are idle at the end.
     """
@@ -86,6 +93,8 @@ class Pool:
         schedule: Schedule,
         *,
         usual: Iterable[Slot],
+        shared: int,
+        helpers: int,
         stop: StopRule,
         crew: Crew,
     ) -> None:
@@ -93,6 +102,7 @@ class Pool:
         self._searcher = searcher
         self._schedule = schedule
         self._usual = frozenset(usual)
+        self._shared_trials, self._most_helpers = shared, helpers
         self._stop = stop
         self._crew = crew
         self._names = map(str, count())
@@ -138,7 +148,10 @@ class Pool:
         unusual = {attempt.order.slot for attempt in self._waiting} - self._usual
         for process in [process for process in self._processes if process.is_idle]:
             attempt = next((one for one in self._waiting if one.order.slot == process.slot), None)
-            if attempt is not None and (not unusual or process.slot in unusual):
+            if leader := self._to_help(process):
+                process.leader = leader
+                leader.actor.share.remote(process.actor)
+            elif attempt is not None and (not unusual or process.slot in unusual):
                 self._waiting.remove(attempt)
                 process.attempt = attempt
                 process.actor.begin.remote(attempt.order)
@@ -146,12 +159,29 @@ class Pool:
             elif unusual or process.slot not in self._usual:
                 self._end(process)
 
+    def _to_help(self, process: _Process) -> _Process | None:
+        """Whose trial an idle worker helps with. On a GPU a trial's folds share what is one device anyway."""
+        for leader in [] if process.slot.gpus else self._processes:
+            is_shared = leader.attempt and leader.attempt.order.trial < self._shared_trials
+            if is_shared and leader.slot == process.slot and len(self._helpers(leader)) < self._most_helpers:
+                return leader
+        return None
+
+    def _helpers(self, leader: _Process) -> list[_Process]:
+        return [process for process in self._processes if process.leader is leader]
+
+    def _free(self, process: _Process) -> None:
+        """The worker's trial has ended; so has its helpers' work."""
+        process.attempt = None
+        for helper in self._helpers(process):
+            helper.leader = None
+
     def _start(self) -> None:
-        """Starts a worker for each trial that waits and has none coming; unusual sizes come first."""
+        """Starts a worker for each trial that waits and has none coming, or free later; unusual sizes come first."""
         missing = [attempt.order.slot for attempt in self._waiting]
         unusual = [slot for slot in missing if slot not in self._usual]
         for process in self._processes:
-            if not process.is_up and process.slot in missing:
+            if (process.leader or not process.is_up) and process.slot in missing:
                 missing.remove(process.slot)
         for slot in missing:
             if not unusual or slot in unusual:
@@ -179,7 +209,7 @@ class Pool:
             self._searcher.reported(attempt.name, report)
             self._call(process)
         else:
-            process.attempt = None
+            self._free(process)
             self._searcher.ended(attempt.name, report)
             if report.traceback and process.slot.gpus:  # an error may have cost the process its GPU
                 self._end(process)
@@ -191,8 +221,9 @@ class Pool:
         answered, _ = ray.wait(list(words), num_returns=len(words), timeout=LAST_WORD_S) if words else ([], [])
         for word in answered:
             process = words[word]
-            attempt, process.attempt = process.attempt, None
+            attempt = process.attempt
             assert attempt, "it was under way"
+            self._free(process)
             with suppress(ray.exceptions.RayError):
                 report, last = ray.get([steps[process], word])
                 if report.outcome is None:
@@ -207,8 +238,9 @@ class Pool:
         )
 
     def _lost(self, process: _Process, error: Exception) -> None:
-        """A worker's process or node is gone; its trial goes on in another, as the searcher wants."""
-        self._end(process)
+        """A worker's process or node is gone, or its helper's; the trial goes on in another, as the searcher wants."""
+        for lost in [process, *self._helpers(process)]:
+            self._end(lost)
         if process.attempt is not None:
             self._searcher.died(process.attempt.name)
             return

@@ -163,14 +163,16 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
     checkpoints = None
     if place and not schedule.needs_checkpoints:
         checkpoints = CheckpointStore(inside(place, paths.checkpoints.name))
+    initial = [defaults(session.prepared.space), *first, *_portfolio(session)]
     tune_trials(
         Search(
             task=session.task,
             settings=_settings(session, schedule, checkpoints),
             space=session.prepared.space,
-            study=_study(session, first, records, gap_at_most=gap_at_most),
+            study=_study(session, initial, records, gap_at_most=gap_at_most),
             schedule=schedule,
             placement=placement,
+            shared=len(initial),
             largest_live=_largest_live(session, schedule, placement),
             budget=search.trials - ended,
             gap_at_most=gap_at_most,
@@ -195,7 +197,7 @@ def _weigh_hyperparameters(session: Session) -> None:
 
 
 def _study(
-    session: Session, first: list[dict[str, Value]], records: dict[int, TrialRecord], *, gap_at_most: float | None
+    session: Session, initial: list[dict[str, Value]], records: dict[int, TrialRecord], *, gap_at_most: float | None
 ) -> Study:
     search, parameters = session.experiment.search, session.experiment.constraints.parameters
     kind, counted = session.experiment.task.kind, dict[tuple[Value, ...], int]()
@@ -217,7 +219,7 @@ def _study(
         parameters_at_most=parameters.at_most if parameters else None,
         gap_at_most=gap_at_most,
         records=records,
-        first=[defaults(session.prepared.space), *first, *_portfolio(session)],
+        first=initial,
     )
 
 

@@ -30,6 +30,7 @@ class Search:
         study: proposes and is told.
         schedule: stops poor trials.
         placement: what a trial occupies, and how many run at once.
+        shared: how many trials, the first ones, are trained by several workers.
         largest_live: trials that may be under way at once.
         budget: trials to start.
         gap_at_most: constraint on the generalisation gap, or None.
@@ -46,6 +47,7 @@ class Search:
     study: Study
     schedule: Schedule
     placement: Placement
+    shared: int
     largest_live: int
     budget: int
     gap_at_most: float | None
@@ -86,8 +88,17 @@ def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule)
 def _train(search: Search, searcher: StudySearcher, stop: StopRule) -> None:
     task, settings, placement = search.task, search.settings, search.placement
     if not search.schedule.needs_checkpoints:
-        usual = [slot for slot, _ in placement.kinds]
-        Pool(task, settings, searcher, search.schedule, usual=usual, stop=stop, crew=search.crew).run()
+        Pool(
+            task,
+            settings,
+            searcher,
+            search.schedule,
+            usual=[slot for slot, _ in placement.kinds],
+            shared=search.shared,
+            helpers=len(task.split.folds) - 1,
+            stop=stop,
+            crew=search.crew,
+        ).run()
         return
     from lstm_tune.search.population import train_population  # Ray Tune takes a second and a half to import
 

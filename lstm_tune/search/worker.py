@@ -18,10 +18,12 @@ from torch import Tensor
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.search.checkpoints import Checkpoint, CheckpointStore, DamagedError
 from lstm_tune.search.device import own_device
+from lstm_tune.search.helping import Elsewhere, shared_out
 from lstm_tune.search.placement import Slot
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.training.fold import Patience, Portions
+from lstm_tune.training.group import FoldGroup
 from lstm_tune.training.lockstep import EpochResult, Lockstep
 
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -119,7 +121,11 @@ class TrialWorker:
 
     _trial: int
     _hyperparameters: dict[str, Any]
+    _slot: Slot
     _lockstep: Lockstep | None
+    _folds: FoldGroup | None
+    _helpers: list[Any]
+    _has_new_helper: bool
     _last: EpochResult | None
     _curve: list[tuple[int, float, float]]
     _told: int
@@ -132,12 +138,12 @@ class TrialWorker:
         self._settings = settings
         self._device = own_device()
         self._node = ray.util.get_node_ip_address()
-        self._lockstep = None
+        self._forget()
 
     def begin(self, order: Order) -> None:
         """Takes another trial, after giving back the memory of the one before."""
         self._prepare(order.slot.threads)
-        self._trial = order.trial
+        self._trial, self._slot = order.trial, order.slot
         self._hyperparameters = order.hyperparameters
         self._last = None
         self._curve = []
@@ -150,6 +156,7 @@ class TrialWorker:
         settings, started = self._settings, time.monotonic()
         try:
             lockstep = self._started_lockstep()
+            self._let_help(lockstep)
             self._keep_now_and_then()  # what was trained so far has been reported
             for result in lockstep.epochs():
                 self._last = result
@@ -161,6 +168,8 @@ class TrialWorker:
         except DivergedError as error:
             self._seconds += time.monotonic() - started
             return self._report("failed", str(error))
+        except ray.exceptions.RayError:
+            raise  # a worker that helped is lost, and some folds with it
         except Exception as error:  # whatever a configuration runs into, the search must go on
             self._seconds += time.monotonic() - started
             ending: Ending = "out of memory" if is_memory_error(error) else "failed"
@@ -175,8 +184,56 @@ class TrialWorker:
         self._prepare(threads)
         return job(self._task, self._device)
 
+    def share(self, helper: Any) -> None:
+        """Lets another worker train some folds of the trial, from the next step on.
+
+        Args:
+            helper: handle of a `TrialWorker` that has nothing else to do until this trial has ended.
+        """
+        self._helpers.append(helper)
+        self._has_new_helper = True
+
+    def take_folds(
+        self, hyperparameters: dict[str, Any], numbers: Sequence[int], state: dict[str, Tensor], threads: int
+    ) -> None:
+        """Trains some folds of another worker's trial, from a state on; `ask_folds` says when.
+
+        Args:
+            hyperparameters: the active ones.
+            numbers: which folds, in order.
+            state: from `Lockstep.state`.
+            threads: torch threads to use.
+        """
+        self._prepare(threads)
+        settings, complete = self._settings, completed(hyperparameters, task=self._settings.kind)
+        self._folds = FoldGroup(
+            self._task, complete, settings.portions, numbers=numbers, seed=settings.seed, device=self._device
+        )
+        self._folds.load_state(state)
+        _return_freed_memory()
+
+    def ask_folds(self, method: Literal["end_epoch", "keep", "state"]) -> Any:
+        """What a method of the folds taken returns, or the error that it raises: it belongs to the other's trial."""
+        try:
+            return getattr(self._folds, method)()
+        except Exception as error:
+            return error
+
+    def _let_help(self, lockstep: Lockstep) -> None:
+        if self._has_new_helper:
+            _, *shares = shared_out(lockstep.fold_count, workers=1 + len(self._helpers))
+            pairs = zip(self._helpers, shares, strict=True)
+            threads = self._slot.threads
+            lockstep.hand_over([Elsewhere(one, self._hyperparameters, share, threads=threads) for one, share in pairs])
+            self._has_new_helper = False
+
+    def _forget(self) -> None:
+        """The work before."""
+        self._lockstep = self._folds = None
+        self._helpers, self._has_new_helper = [], False
+
     def _prepare(self, threads: int) -> None:
-        self._lockstep = None
+        self._forget()
         if self._device.type == "cuda":
             gc.collect()
             torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
 """A trial: the networks of all folds, trained epoch by epoch side by side, judged by their mean."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
-from lstm_tune.training.fold import FoldTrainer, Patience, Portions, below
+from lstm_tune.training.fold import Patience, Portions, below
+from lstm_tune.training.group import FoldGroup, Group
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,6 @@ class EpochResult:
         return self.score / self.train_score - 1 if self.train_score > 0 else math.nan
 
 
-def fold_seed(seed: int, fold: int) -> int:
-    """Seed of a fold's network: the same for every trial of a run, so that trials can be compared."""
-    return seed * 10_007 + fold
-
-
 class Lockstep:
     """The folds of one trial, going forward together.
 
@@ -79,18 +75,24 @@ class Lockstep:
         seed: int,
         device: torch.device,
     ) -> None:
-        self._task = task
         self._max_epochs = max_epochs
         self._patience = patience
-        self._folds = [
-            FoldTrainer(problem, hyperparameters, portions, seed=fold_seed(seed, k), device=device)
-            for k, problem in enumerate(task.problems(hyperparameters))
-        ]
+        self.here = FoldGroup(task, hyperparameters, portions, seed=seed, device=device)
+        self._elsewhere: Sequence[Group] = ()
         self.epoch = 0
         self._since = 0  # epochs before this one were another configuration's
         self.best: EpochResult | None = None
-        self.best_weights: list[dict[str, Tensor]] = []
         self.best_tallies: list[Tally] = []
+
+    @property
+    def _groups(self) -> Sequence[Group]:
+        """All of them, the folds in order."""
+        return [self.here, *self._elsewhere]
+
+    @property
+    def fold_count(self) -> int:
+        """Folds in all, wherever they are trained."""
+        return sum(len(group.numbers) for group in self._groups)
 
     @property
     def is_done(self) -> bool:
@@ -109,29 +111,41 @@ class Lockstep:
             yield self._epoch()
 
     def best_forecasts(self) -> list[Tensor]:
-        """What each fold's network predicts for its validation blocks with the weights of the best epoch."""
-        return [fold.forecasts(weights) for fold, weights in zip(self._folds, self.best_weights, strict=True)]
+        """What the networks of the folds trained here predict for their validation blocks with their best weights."""
+        return self.here.best_forecasts()
+
+    def hand_over(self, elsewhere: Sequence[Group]) -> None:
+        """Lets other processes train the last folds from now on, which changes no number.
+
+        Args:
+            elsewhere: the groups of these folds, in order. Those that trained some before are named again.
+        """
+        state = self.state()
+        for group in elsewhere:
+            group.load_state(state)
+            self.here.leave(group.numbers)
+        self._elsewhere = elsewhere
 
     def _epoch(self) -> EpochResult:
-        for fold in self._folds:
-            fold.train(fold.steps_per_epoch)
-        tallies = [fold.tally("validation") for fold in self._folds]
-        train_scores = tuple(self._task.score(fold.tally("training")) for fold in self._folds)
-        result = EpochResult(self.epoch + 1, tuple(map(self._task.score, tallies)), train_scores)
+        for group in self._groups:
+            group.begin_epoch()
+        folds = [fold for group in self._groups for fold in group.end_epoch()]
+        scores, train_scores = (fold.score for fold in folds), (fold.train_score for fold in folds)
+        result = EpochResult(self.epoch + 1, tuple(scores), tuple(train_scores))
         if not all(math.isfinite(score) for score in result.fold_scores):
             raise DivergedError(f"the validation score became {result.score} in epoch {result.epoch}")
         self.epoch = result.epoch
         if self.best is None or result.score < self.best.score:
             self.best = result
-            self.best_weights = [fold.weights() for fold in self._folds]
-            self.best_tallies = tallies
+            self.best_tallies = [fold.tally for fold in folds]
+            for group in self._groups:
+                group.keep()
         return result
 
     def state(self) -> dict[str, Tensor]:
-        """Everything needed to go on later, as named tensors (`best_weights` left out when there are none)."""
-        state = {f"{k}.{name}": value for k, fold in enumerate(self._folds) for name, value in fold.state().items()}
-        for k, (weights, tally) in enumerate(zip(self.best_weights, self.best_tallies, strict=True)):
-            state |= {f"best.{k}.{name}": value for name, value in weights.items()}
+        """Everything needed to go on later, as named tensors."""
+        state = {name: value for group in self._groups for name, value in group.state().items()}
+        for k, tally in enumerate(self.best_tallies):
             state |= {f"tally.{k}.sums": tally.sums, f"tally.{k}.counts": tally.counts}
         if self.best:
             scores = [self.best.fold_scores, self.best.train_scores]
@@ -150,13 +164,12 @@ class Lockstep:
                 and patience begins anew.
         """
         self.epoch = int(state["epoch"])
-        for k, fold in enumerate(self._folds):
-            fold.load_state(below(f"{k}.", state))
-        self.best, self.best_weights, self.best_tallies = None, [], []
+        for group in self._groups:
+            group.load_state({name: value for name, value in state.items() if is_own or not name.startswith("best.")})
+        self.best, self.best_tallies = None, []
         self._since = int(state["since"]) if is_own else self.epoch
         if is_own and "best_scores" in state:
             fold_scores, train_scores = (tuple(row) for row in state["best_scores"].tolist())
             self.best = EpochResult(int(state["best_epoch"]), fold_scores, train_scores)
-            self.best_weights = [below(f"best.{k}.", state) for k in range(len(self._folds))]
-            tallies = (below(f"tally.{k}.", state) for k in range(len(self._folds)))
+            tallies = (below(f"tally.{k}.", state) for k in range(len(fold_scores)))
             self.best_tallies = [Tally(tally["sums"], tally["counts"]) for tally in tallies]

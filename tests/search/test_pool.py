@@ -24,6 +24,10 @@ SMALL, LARGE = Slot(0.5, 0), Slot(1, 0)
 DIES, BREAKS, SLEEPS, IS_SLOW = 100, 101, 102, 103
 """Trials that end their process, that raise, that take their time, that take it for each epoch."""
 
+JOINED, ABANDONED = 104, 105
+"""Units of a trial that waits until a worker helps with it, and half a second longer; its epochs are its helpers. The
+other one's process then ends."""
+
 
 class IdleWorker:
     """Reports three epochs of a trial; the score is its number."""
@@ -33,7 +37,13 @@ class IdleWorker:
             raise RuntimeError("this worker does not come up")
 
     def begin(self, order: Order) -> None:
-        self._order, self._epoch = order, 0
+        self._order, self._epoch, self._helpers, self._is_done = order, 0, [], False
+
+    def share(self, helper: Any) -> None:
+        self._helpers.append(helper)
+
+    def is_busy(self) -> bool:
+        return hasattr(self, "_order") and not self._is_done
 
     def step(self) -> Report:
         if self._order.trial == DIES:
@@ -44,13 +54,24 @@ class IdleWorker:
             time.sleep(60)
         if self._order.trial == IS_SLOW:
             time.sleep(1)
+        if self._order.hyperparameters["units"] in {JOINED, ABANDONED}:
+            return self._shared()
         self._epoch += 1
         return self._report("complete" if self._epoch == 3 and self._order.trial != IS_SLOW else None)
+
+    def _shared(self) -> Report:
+        self._epoch = len(self._helpers)
+        time.sleep(0.5 if self._epoch else 0.05)
+        if self._order.hyperparameters["units"] == ABANDONED and self._epoch:
+            ray.actor.exit_actor()
+        assert not any(ray.get([helper.is_busy.remote() for helper in self._helpers])), "busy with another trial"
+        return self._report("complete" if self._epoch else None)
 
     def cut_off(self, reason: str) -> Report:
         return self._report("complete")
 
     def _report(self, outcome: Ending | None) -> Report:
+        self._is_done = outcome is not None
         score = float(self._order.trial)
         last = EpochResult(self._epoch, (score,), (score,))
         return Report(self._order.hyperparameters, self._epoch, last, last, (), 0.0, "here", outcome)
@@ -72,6 +93,7 @@ class Orders:
     told: list[tuple[int, int]] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=list)
     deaths: list[int] = field(default_factory=list)
+    workers: int = 0
 
     def suggest(self, name: str) -> Order | None:
         if not self.waiting or len(self.live) == self.live_at_most:
@@ -96,11 +118,13 @@ def orders(*trials: int, slot: Slot = SMALL) -> list[Order]:
     return [Order(trial, {"units": trial}, slot) for trial in trials]
 
 
-def trained(found: Orders, *, scheduler: str = "none", task: Any = None) -> Orders:
+def trained(found: Orders, *, scheduler: str = "none", task: Any = None, shared: int = 0, helpers: int = 1) -> Orders:
     schedule = build_schedule(scheduler, max_epochs=4, space={"units": Range(1, 1000)}, seed=0)
     crew = Crew()
     try:
-        pool.Pool(task, None, found, schedule, usual=[SMALL], stop=found.stop, crew=crew).run()  # type: ignore[arg-type]
+        arguments: Any = task, None, found, schedule
+        pool.Pool(*arguments, usual=[SMALL], shared=shared, helpers=helpers, stop=found.stop, crew=crew).run()
+        found.workers = len(crew.of(SMALL))
     finally:
         crew.end()
     return found
@@ -171,6 +195,28 @@ def test_trials_that_need_larger_slots_of_two_sizes_take_turns() -> None:
 def test_workers_that_never_come_up_end_the_search_with_their_reason() -> None:
     with pytest.raises(ClusterError, match=r"no worker can be started: .*this worker does not come up"):
         trained(Orders(orders(1)), task="broken")
+
+
+def shared_orders(*trials: int) -> list[Order]:
+    return [Order(trial, {"units": JOINED}, SMALL) for trial in trials]
+
+
+def test_idle_worker_helps_with_the_first_trials_before_it_takes_one() -> None:
+    found = trained(Orders([*shared_orders(0, 1), *orders(2, 3)]), shared=2, helpers=3)
+    assert found.ends[:2] == [(0, 1), (1, 1)]
+    assert sorted(found.ends[2:]) == [(2, 3), (3, 3)]
+    assert found.workers == 2
+
+
+def test_no_more_workers_help_than_are_wanted() -> None:
+    found = trained(Orders([*shared_orders(0), *orders(1, 2)], live_at_most=3), shared=1)
+    assert sorted(found.ends) == [(0, 1), (1, 3), (2, 3)]
+
+
+def test_helper_of_a_lost_worker_is_replaced_as_well() -> None:
+    found = trained(Orders([Order(0, {"units": ABANDONED}, SMALL), *orders(1)]), shared=1)
+    assert (found.deaths, found.ends, found.workers) == ([0], [(1, 3)], 1)
+    assert not found.stop.reason
 
 
 def test_wish_to_stop_leaves_trials_that_are_under_way() -> None:

@@ -18,7 +18,8 @@ from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.training.fold import Patience, Portions
-from lstm_tune.training.lockstep import EpochResult, Lockstep, fold_seed
+from lstm_tune.training.group import FoldGroup, fold_seed
+from lstm_tune.training.lockstep import EpochResult, Lockstep
 
 PanelMaker = Callable[..., Panel]
 CPU = torch.device("cpu")
@@ -146,9 +147,9 @@ def test_weights_of_the_best_epoch_are_kept() -> None:
     trial = lockstep(ScriptedTask([[5, 2, 3, 4], [5, 2, 3, 4]]), epochs=4)
     seen = []
     for _ in trial.epochs():
-        seen.append([fold.weights() for fold in trial._folds])
+        seen.append([fold.weights() for fold in trial.here.folds.values()])
     for k in range(2):
-        assert all(torch.equal(value, seen[1][k][name]) for name, value in trial.best_weights[k].items())
+        assert all(torch.equal(value, seen[1][k][name]) for name, value in trial.here.best_weights[k].items())
     assert not torch.equal(seen[1][0]["weight"], seen[3][0]["weight"])
 
 
@@ -200,7 +201,7 @@ def test_state_of_a_new_trial_has_no_best_epoch(panel_of: PanelMaker) -> None:
     fresh, used = lockstep(task), lockstep(task)
     next(used.epochs())
     used.load_state(fresh.state())
-    assert (used.epoch, used.best, used.best_weights) == (0, None, [])
+    assert (used.epoch, used.best, used.here.best_weights) == (0, None, {})
 
 
 def test_state_of_another_configuration_brings_neither_its_best_score_nor_its_lost_patience() -> None:
@@ -209,10 +210,42 @@ def test_state_of_another_configuration_brings_neither_its_best_score_nor_its_lo
     for _ in zip(range(3), donor.epochs(), strict=False):
         pass
     heir.load_state(donor.state(), is_own=False)
-    assert (heir.epoch, heir.best, heir.best_weights) == (3, None, [])
+    assert (heir.epoch, heir.best, heir.here.best_weights) == (3, None, {})
     assert [(result.epoch, result.score) for result in heir.epochs()] == [(4, 5), (5, 6), (6, 7), (7, 8)]
     assert heir.best is not None
     assert heir.best.score == 5
+
+
+def elsewhere(task: Any, *shares: list[int], **chosen: Any) -> list[FoldGroup]:
+    """Groups as another process would train them."""
+    values = completed({"units": 8, "window": 12, **chosen}, task="forecast")
+    return [FoldGroup(task, values, Portions(batch_size=16), numbers=share, seed=0, device=CPU) for share in shares]
+
+
+def test_folds_trained_elsewhere_change_no_number(panel_of: PanelMaker) -> None:
+    task = sine_task(panel_of, folds=3)
+    alone, shared = (lockstep(task, epochs=5, dropout=0.3) for _ in range(2))
+    expected = list(alone.epochs())
+    results = [result for _, result in zip(range(2), shared.epochs(), strict=False)]
+    shared.hand_over(elsewhere(task, [2], dropout=0.3))
+    results.append(next(shared.epochs()))
+    shared.hand_over(elsewhere(task, [1], [2], dropout=0.3))
+    results += list(shared.epochs())
+    assert results == expected
+    assert (shared.here.numbers, shared.fold_count) == ([0], 3)
+    assert (shared.best, [len(tally.sums) for tally in shared.best_tallies]) == (alone.best, [4, 4, 4])
+    state, goal = shared.state(), alone.state()
+    assert set(state) == set(goal)
+    assert all(torch.equal(state[name], goal[name]) for name in goal)
+
+
+def test_shared_trial_goes_back_to_a_state(panel_of: PanelMaker) -> None:
+    task = sine_task(panel_of)
+    whole, shared = (lockstep(task, epochs=3) for _ in range(2))
+    next(whole.epochs())
+    shared.hand_over(elsewhere(task, [1]))
+    shared.load_state(whole.state())
+    assert list(shared.epochs()) == list(whole.epochs())
 
 
 def test_huge_learning_rate_is_a_divergence_and_not_a_crash(panel_of: PanelMaker) -> None:

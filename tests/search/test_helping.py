@@ -1,0 +1,92 @@
+"""A trial whose folds several workers train."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+from search_setup import new_run
+
+from lstm_tune.search.helping import shared_out
+from lstm_tune.search.placement import Slot
+from lstm_tune.search.worker import Order, Report, TrialSettings, TrialWorker
+from lstm_tune.training.fold import Patience, Portions
+
+HYPERPARAMETERS = {"units": 4, "window": 6, "dropout": 0.2}
+SLOT = Slot(0.5, 0)
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory, shared_ray: None) -> Iterator[list[Any]]:
+    task = new_run(tmp_path_factory.mktemp("shared"), validation={"folds": 3}).prepared.task
+    settings = TrialSettings("forecast", Portions(8), 8, Patience(8), 0, frozenset(range(9)), None, math.inf, math.inf)
+    made = [ray.remote(num_cpus=SLOT.cpus)(TrialWorker).remote(task, settings) for _ in range(3)]
+    yield made
+    for worker in made:
+        ray.kill(worker)
+
+
+def steps(leader: Any, count: int) -> list[Report]:
+    """What it reports after each of so many epochs."""
+    return [ray.get(leader.step.remote()) for _ in range(count)]
+
+
+def begin(leader: Any, **changes: float) -> None:
+    ray.get(leader.begin.remote(Order(0, {**HYPERPARAMETERS, **changes}, SLOT)))
+
+
+@pytest.mark.parametrize(
+    ("folds", "workers", "shares"),
+    [(4, 1, [[0, 1, 2, 3]]), (4, 2, [[0, 1], [2, 3]]), (4, 3, [[0, 1], [2], [3]]), (3, 3, [[0], [1], [2]])],
+)
+def test_folds_are_shared_out_in_order(folds: int, workers: int, shares: list[list[int]]) -> None:
+    assert shared_out(folds, workers=workers) == shares
+
+
+def test_trial_with_helpers_reports_what_it_would_alone(workers: list[Any]) -> None:
+    leader, *helpers = workers
+    begin(leader)
+    alone = steps(leader, 8)
+    begin(leader)
+    shared = steps(leader, 1)
+    for helper in helpers:  # the second one joins later
+        leader.share.remote(helper)
+        shared += steps(leader, 3)
+    shared += steps(leader, 1)
+    assert [(one.last, one.best, one.curve) for one in shared] == [(one.last, one.best, one.curve) for one in alone]
+    assert (shared[-1].outcome, alone[-1].outcome) == ("complete", "complete")
+    assert (shared[-1].losses == alone[-1].losses).all()  # type: ignore[union-attr]
+
+
+def test_worker_that_helped_takes_trials_of_its_own(workers: list[Any]) -> None:
+    leader, helper, other = workers
+    begin(leader)
+    leader.share.remote(helper)
+    steps(leader, 2)
+    begin(helper)
+    begin(other)
+    assert steps(helper, 2)[-1].curve == steps(other, 2)[-1].curve
+
+
+def test_divergence_of_a_helper_s_fold_fails_the_trial(workers: list[Any]) -> None:
+    leader, helper, _ = workers
+    begin(leader)
+    leader.share.remote(helper)
+    steps(leader, 1)
+    state = ray.get(helper.ask_folds.remote("state"))
+    wild = {**HYPERPARAMETERS, "learning_rate": 1e30, "gradient_clip": 0.0}
+    ray.get(helper.take_folds.remote(wild, [2], state, SLOT.threads))
+    (report,) = steps(leader, 1)
+    assert (report.outcome, report.traceback) == ("failed", "")
+    assert "became" in report.reason
+
+
+def test_lost_helper_is_not_taken_for_a_failed_trial(workers: list[Any]) -> None:
+    leader, helper, _ = workers
+    begin(leader)
+    leader.share.remote(helper)
+    steps(leader, 1)
+    ray.kill(helper)
+    with pytest.raises(ray.exceptions.RayError):
+        steps(leader, 1)
