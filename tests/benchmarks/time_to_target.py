@@ -175,16 +175,13 @@ def _ready(finished: Finished) -> float:
 
 def _trainings(finished: Finished, losses: OutOfFold) -> dict[int, Training]:
     """How long each trial that has out-of-fold losses trained, and would have, had nothing stopped it."""
-    epochs = finished.experiment.training.max_epochs
-    ends = ((trial, finished.ends()[trial]) for trial in losses.trials.tolist())
-    return {
-        trial: Training(end["seconds"], end["seconds"] * (epochs / end["epochs"] if _is_cut_off(end) else 1.0))
-        for trial, end in ends
-    }
+    ends, epochs = finished.ends(), finished.experiment.training.max_epochs
 
+    def whole_s(end: Record) -> float:
+        is_cut_off = str(end["reason"]).startswith("cut off")
+        return float(end["seconds"] * epochs / end["epochs"] if is_cut_off else end["seconds"])
 
-def _is_cut_off(end: Record) -> bool:
-    return str(end["reason"]).startswith("cut off")
+    return {trial: Training(ends[trial]["seconds"], whole_s(ends[trial])) for trial in losses.trials.tolist()}
 
 
 def _known(finished: Finished, losses: OutOfFold, field: str) -> dict[int, float]:
