@@ -96,6 +96,12 @@ def live_nodes() -> list[Mapping[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def is_this_machine() -> bool:
+    """Whether the running Ray is the node alone that this process is on."""
+    addresses = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
+    return addresses == [ray.util.get_node_ip_address()]
+
+
 def fitting(node: Mapping[str, float], slot: Slot) -> int:
     """Trials that fit on a node at once. A share lies on one GPU: what is left of two GPUs is not a share."""
     counts = [int(node.get(name, 0) / amount + 1e-6) for name, amount in slot.request.items()]

@@ -4,14 +4,16 @@ Ray Tune's controller would cost 20 ms a trial and more, growing with their numb
 loop costs about one. Tune still serves the scheduler that pauses and copies trials (`population.py`).
 """
 
+import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 import ray
+import torch
 
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
@@ -28,16 +30,29 @@ LOOK_S = 0.5
 LAST_WORD_S = 10.0
 """A worker may take this long to end its epoch and say how far its trial came, once the search is over."""
 
+OPENING_S = 10.0
+"""For so long at most this process trains, beside workers that start."""
+
+GLANCE_S = 0.25
+"""Between two looks at them meanwhile."""
+
 FAILED_STARTS = 3
 """Workers in a row that do not come up before the search is given up; one whose node is lost may be among them."""
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A trial that needs a worker, under the searcher's name for it."""
+    """A trial that needs a worker.
+
+    Attributes:
+        name: the searcher's for it.
+        order: what is trained.
+        state: a checkpoint's bytes, to go on from; None to begin.
+    """
 
     name: str
     order: Order
+    state: bytes | None = None
 
 
 @dataclass(eq=False)
@@ -71,7 +86,8 @@ class Pool:
     a slot of another size, because memory ran out, workers end as they become idle until there is room for it.
 
     The folds of each of the first trials are trained by several workers: one trial after the other at full speed brings
-    each answer as soon as trials side by side would, and most of them sooner.
+    each answer as soon as trials side by side would, and most of them sooner. While workers start, which takes seconds
+    of imports, this process may train them in place of one.
 
     Args:
         task: the question; workers share one copy.
@@ -81,6 +97,7 @@ class Pool:
         usual: the slots that trials have at first.
         shared: how many trials, the first ones, are trained by several workers.
         helpers: workers at most that help with the folds of such a trial.
+        begins_here: whether this process trains them at first.
         stop: limits and interruption.
         crew: takes over the workers that are idle at the end.
     """
@@ -95,14 +112,17 @@ class Pool:
         usual: Iterable[Slot],
         shared: int,
         helpers: int,
+        begins_here: bool,
         stop: StopRule,
         crew: Crew,
     ) -> None:
+        self._task, self._settings = task, settings
         self._shared = ray.put(task), ray.put(settings)
         self._searcher = searcher
         self._schedule = schedule
         self._usual = frozenset(usual)
         self._shared_trials, self._most_helpers = shared, helpers
+        self._begins_here = begins_here
         self._stop = stop
         self._crew = crew
         self._names = map(str, count())
@@ -118,15 +138,15 @@ class Pool:
             ClusterError: no worker can be started.
         """
         try:
+            if self._begins_here:
+                self._begin_here()
             while not self._stop.reason:
                 self._take_orders()
                 self._assign()
                 self._start()
                 if not self._waiting and all(process.attempt is None for process in self._processes):
                     return  # a worker that is still coming up has nothing to do any more
-                answered, _ = ray.wait(list(self._calls), timeout=LOOK_S)
-                for call in answered:
-                    self._answered(self._calls.pop(call), call)
+                self._listen(LOOK_S)
             if not (self._stop.interrupted or self._stop.failure):
                 self._hear_last_words()
         finally:
@@ -135,6 +155,64 @@ class Pool:
                     self._crew.take_over(process.slot, process.actor)
                 else:
                     self._end(process)
+
+    def _begin_here(self) -> None:
+        """Trains the first trials in this process, which takes the place of a worker that starts later.
+
+        Workers that have come up help. It ends after some seconds, or when one has come up that cannot help.
+        """
+        until, threads = time.monotonic() + OPENING_S, torch.get_num_threads()
+        worker = TrialWorker(self._task, replace(self._settings, report_interval_s=GLANCE_S))
+        self._take_orders()
+        self._start(fewer=1)
+        helpers = min(self._most_helpers, len(self._waiting) - 1)
+        try:
+            is_going_on = True
+            while is_going_on and self._waiting and self._is_shared(self._waiting[0]):
+                attempt = self._waiting.popleft()
+                worker.begin(attempt.order)
+                leader = _Process(attempt.order.slot, worker, attempt)
+                is_going_on = self._lead(leader, helpers=helpers, until=until)
+                self._free(leader)
+                self._take_orders()
+        finally:
+            torch.set_num_threads(threads)
+
+    def _lead(self, leader: _Process, *, helpers: int, until: float) -> bool:
+        """Trains a trial in this process to its end or hands it over; whether another one may follow."""
+        attempt, worker = leader.attempt, leader.actor
+        assert attempt, "it has just begun"
+        try:
+            while self._join(leader, most=helpers) and not self._is_replaced(until):
+                if self._is_over(attempt, worker.step()):
+                    return not self._stop.reason
+                if self._stop.reason:
+                    if not self._stop.interrupted:
+                        self._take_last_word(attempt, worker.cut_off(self._stop.cut_off))
+                    return False
+            self._waiting.appendleft(replace(attempt, state=worker.checkpoint().to_bytes()))
+        except ray.exceptions.RayError:  # a helper is lost
+            for helper in self._helpers(leader):
+                self._end(helper)
+            self._searcher.died(attempt.name)
+        return False
+
+    def _join(self, leader: _Process, *, most: int) -> bool:
+        """Lets workers that have come up help; whether none is left over."""
+        self._listen(0)
+        for process in [process for process in self._processes if process.is_idle]:
+            if process.slot != leader.slot or len(self._helpers(leader)) >= most:
+                return False
+            process.leader = leader
+            leader.actor.share(process.actor)
+        return True
+
+    def _is_replaced(self, until: float) -> bool:
+        """Whether it is time for workers to do all, and one is up."""
+        return time.monotonic() > until and any(process.is_up for process in self._processes)
+
+    def _is_shared(self, attempt: _Attempt) -> bool:
+        return attempt.order.trial < self._shared_trials and attempt.order.slot in self._usual
 
     def _take_orders(self) -> None:
         """Takes trials from the searcher, which knows how many may be under way."""
@@ -155,6 +233,8 @@ class Pool:
                 self._waiting.remove(attempt)
                 process.attempt = attempt
                 process.actor.begin.remote(attempt.order)
+                if attempt.state:
+                    process.actor.go_on_from.remote(attempt.state)
                 self._call(process)
             elif unusual or process.slot not in self._usual:
                 self._end(process)
@@ -162,7 +242,7 @@ class Pool:
     def _to_help(self, process: _Process) -> _Process | None:
         """Whose trial an idle worker helps with. On a GPU a trial's folds share what is one device anyway."""
         for leader in [] if process.slot.gpus else self._processes:
-            is_shared = leader.attempt and leader.attempt.order.trial < self._shared_trials
+            is_shared = leader.attempt and self._is_shared(leader.attempt)
             if is_shared and leader.slot == process.slot and len(self._helpers(leader)) < self._most_helpers:
                 return leader
         return None
@@ -176,18 +256,28 @@ class Pool:
         for helper in self._helpers(process):
             helper.leader = None
 
-    def _start(self) -> None:
-        """Starts a worker for each trial that waits and has none coming, or free later; unusual sizes come first."""
+    def _start(self, *, fewer: int = 0) -> None:
+        """Starts a worker for each trial that waits and has none coming, or free later; unusual sizes come first.
+
+        Args:
+            fewer: workers that are not started yet, unless none would be.
+        """
         missing = [attempt.order.slot for attempt in self._waiting]
         unusual = [slot for slot in missing if slot not in self._usual]
         for process in self._processes:
             if (process.leader or not process.is_up) and process.slot in missing:
                 missing.remove(process.slot)
-        for slot in missing:
+        for slot in missing[: max(1, len(missing) - fewer)]:
             if not unusual or slot in unusual:
                 process = _Process(slot, ray.remote(**slot.options)(TrialWorker).remote(*self._shared))
                 self._processes.append(process)
                 self._calls[process.actor.__ray_ready__.remote()] = process
+
+    def _listen(self, timeout_s: float) -> None:
+        """Hears what workers answer."""
+        answered, _ = ray.wait(list(self._calls), timeout=timeout_s) if self._calls else ([], [])
+        for call in answered:
+            self._answered(self._calls.pop(call), call)
 
     def _call(self, process: _Process) -> None:
         self._calls[process.actor.step.remote()] = process
@@ -204,15 +294,21 @@ class Pool:
             self._reported(process, process.attempt, answer)
 
     def _reported(self, process: _Process, attempt: _Attempt, report: Report) -> None:
-        """Goes on with a trial, or is done with it: the searcher hears of its last report once."""
-        if report.outcome is None and self._goes_on(attempt.order.trial, report):
-            self._searcher.reported(attempt.name, report)
+        """Goes on with a trial, or is done with it."""
+        if not self._is_over(attempt, report):
             self._call(process)
         else:
             self._free(process)
-            self._searcher.ended(attempt.name, report)
             if report.traceback and process.slot.gpus:  # an error may have cost the process its GPU
                 self._end(process)
+
+    def _is_over(self, attempt: _Attempt, report: Report) -> bool:
+        """Tells the searcher; whether the trial has come to its end or is stopped."""
+        if report.outcome is None and self._goes_on(attempt.order.trial, report):
+            self._searcher.reported(attempt.name, report)
+            return False
+        self._searcher.ended(attempt.name, report)
+        return True
 
     def _hear_last_words(self) -> None:
         """Takes what trials reached that a limit cuts off: the first ones may be the best that there are."""
@@ -229,8 +325,11 @@ class Pool:
                 if report.outcome is None:
                     self._searcher.reported(attempt.name, report)
                     report = last
-                if report.outcome is not None:
-                    self._searcher.ended(attempt.name, report)
+                self._take_last_word(attempt, report)
+
+    def _take_last_word(self, attempt: _Attempt, report: Report) -> None:
+        if report.outcome is not None:
+            self._searcher.ended(attempt.name, report)
 
     def _goes_on(self, trial: int, report: Report) -> bool:
         return report.best is None or self._schedule.goes_on(

@@ -8,7 +8,7 @@ from lstm_tune.search.cluster import PrivateRay, running_ray
 from lstm_tune.search.final import Outcome, conclude
 from lstm_tune.search.importances import write_importances
 from lstm_tune.search.nested import FoldRun, announcement, nested_scores
-from lstm_tune.search.placement import Placement
+from lstm_tune.search.placement import Placement, is_this_machine
 from lstm_tune.search.proposals import defaults, portfolio, searched
 from lstm_tune.search.resources import choose_resources
 from lstm_tune.search.schedulers import Schedule, build_schedule
@@ -33,6 +33,10 @@ CHECKPOINT_INTERVAL_S = 60.0
 
 REPORT_INTERVAL_S = 1.0
 """A trial reports at rungs and about this often."""
+
+LIGHT = 2_000_000
+"""Values in all windows of all folds, for the default configuration, up to which this process trains while its workers
+start: an epoch is a second or two on a slow core, and the data a few megabytes."""
 
 
 def work(
@@ -173,6 +177,7 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
             schedule=schedule,
             placement=placement,
             shared=len(initial),
+            begins_here=_begins_here(session, placement),
             largest_live=_largest_live(session, schedule, placement),
             budget=search.trials - ended,
             gap_at_most=gap_at_most,
@@ -226,6 +231,14 @@ def _study(
 def _portfolio(session: Session) -> list[dict[str, Value]]:
     """What is tried before the sampler's own proposals; nothing where chance is to propose."""
     return [] if session.experiment.search.sampler == "random" else portfolio(session.prepared.space)
+
+
+def _begins_here(session: Session, placement: Placement) -> bool:
+    """Whether this process may train until workers are up: work is light, needs no GPU, and they share a machine."""
+    window = int(completed(defaults(session.prepared.space), task=session.experiment.task.kind)["window"])
+    values = len(session.task.split.folds) * session.prepared.panel.rows * window
+    is_light = values <= LIGHT and session.portions.steps_per_epoch is None
+    return is_light and is_this_machine() and not any(slot.gpus for slot, _ in placement.kinds)
 
 
 def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore | None) -> TrialSettings:

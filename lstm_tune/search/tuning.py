@@ -31,6 +31,7 @@ class Search:
         schedule: stops poor trials.
         placement: what a trial occupies, and how many run at once.
         shared: how many trials, the first ones, are trained by several workers.
+        begins_here: whether this process trains them at first, while workers start.
         largest_live: trials that may be under way at once.
         budget: trials to start.
         gap_at_most: constraint on the generalisation gap, or None.
@@ -48,6 +49,7 @@ class Search:
     schedule: Schedule
     placement: Placement
     shared: int
+    begins_here: bool
     largest_live: int
     budget: int
     gap_at_most: float | None
@@ -96,6 +98,7 @@ def _train(search: Search, searcher: StudySearcher, stop: StopRule) -> None:
             usual=[slot for slot, _ in placement.kinds],
             shared=search.shared,
             helpers=len(task.split.folds) - 1,
+            begins_here=search.begins_here,
             stop=stop,
             crew=search.crew,
         ).run()

@@ -87,7 +87,13 @@ def undisturbed(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> p
 
 
 @pytest.fixture
-def reports_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_workers_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first trial on."""
+    monkeypatch.setattr("lstm_tune.search.process.LIGHT", 0)
+
+
+@pytest.fixture
+def reports_every_epoch(only_workers_train: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker waits for the driver after each epoch, so that a trial is under way while one of its reports is told."""
     monkeypatch.setattr("lstm_tune.search.process.REPORT_INTERVAL_S", 0.0)
 
@@ -139,6 +145,7 @@ def test_trial_goes_on_from_its_checkpoint_unless_that_is_damaged(
     assert not list(run.paths.checkpoints.iterdir())
 
 
+@pytest.mark.usefixtures("only_workers_train")
 def test_trial_out_of_memory_starts_again_with_twice_the_share(folder: Path) -> None:
     if ray.cluster_resources()["CPU"] < 2:
         pytest.skip("needs two cores")

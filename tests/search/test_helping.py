@@ -11,17 +11,22 @@ from search_setup import new_run
 from lstm_tune.search.helping import shared_out
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.worker import Order, Report, TrialSettings, TrialWorker
+from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.training.fold import Patience, Portions
 
 HYPERPARAMETERS = {"units": 4, "window": 6, "dropout": 0.2}
 SLOT = Slot(0.5, 0)
+SETTINGS = TrialSettings("forecast", Portions(8), 8, Patience(8), 0, frozenset(range(9)), None, math.inf, math.inf)
 
 
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory, shared_ray: None) -> Iterator[list[Any]]:
-    task = new_run(tmp_path_factory.mktemp("shared"), validation={"folds": 3}).prepared.task
-    settings = TrialSettings("forecast", Portions(8), 8, Patience(8), 0, frozenset(range(9)), None, math.inf, math.inf)
-    made = [ray.remote(num_cpus=SLOT.cpus)(TrialWorker).remote(task, settings) for _ in range(3)]
+def task(tmp_path_factory: pytest.TempPathFactory) -> ForecastTask:
+    return new_run(tmp_path_factory.mktemp("shared"), validation={"folds": 3}).prepared.task
+
+
+@pytest.fixture(scope="module")
+def workers(task: ForecastTask, shared_ray: None) -> Iterator[list[Any]]:
+    made = [ray.remote(num_cpus=SLOT.cpus)(TrialWorker).remote(task, SETTINGS) for _ in range(3)]
     yield made
     for worker in made:
         ray.kill(worker)
@@ -42,6 +47,23 @@ def begin(leader: Any, **changes: float) -> None:
 )
 def test_folds_are_shared_out_in_order(folds: int, workers: int, shares: list[list[int]]) -> None:
     assert shared_out(folds, workers=workers) == shares
+
+
+def test_trial_that_began_in_another_process_goes_on_as_it_would_alone(workers: list[Any], task: ForecastTask) -> None:
+    elsewhere, helper, _ = workers
+    begin(elsewhere)
+    alone = steps(elsewhere, 8)
+    here = TrialWorker(task, SETTINGS)
+    here.begin(Order(0, HYPERPARAMETERS, SLOT))
+    begun = [here.step()]
+    here.share(helper)
+    begun += [here.step() for _ in range(2)]
+    begin(elsewhere)
+    ray.get(elsewhere.go_on_from.remote(here.checkpoint().to_bytes()))
+    going_on = steps(elsewhere, 5)
+    assert [(one.last, one.best) for one in begun + going_on] == [(one.last, one.best) for one in alone]
+    assert (going_on[-1].outcome, alone[-1].outcome) == ("complete", "complete")
+    assert (going_on[-1].losses == alone[-1].losses).all()  # type: ignore[union-attr]
 
 
 def test_trial_with_helpers_reports_what_it_would_alone(workers: list[Any]) -> None:

@@ -1,5 +1,7 @@
 """The loop between workers and the search, with workers that train nothing."""
 
+import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,23 +12,29 @@ import pytest
 import ray
 
 from lstm_tune.search import pool
+from lstm_tune.search.checkpoints import Checkpoint
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.schedulers import build_schedule
 from lstm_tune.search.stopping import StopRule
-from lstm_tune.search.worker import Ending, Order, Report
+from lstm_tune.search.worker import Ending, Order, Report, TrialSettings
 from lstm_tune.spec.errors import ClusterError
 from lstm_tune.spec.space import Range
+from lstm_tune.training.fold import Patience, Portions
 from lstm_tune.training.lockstep import EpochResult
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
+SETTINGS = TrialSettings("forecast", Portions(8), 4, Patience(4), 0, frozenset(), None, math.inf, math.inf)
 SMALL, LARGE = Slot(0.5, 0), Slot(1, 0)
 DIES, BREAKS, SLEEPS, IS_SLOW = 100, 101, 102, 103
 """Trials that end their process, that raise, that take their time, that take it for each epoch."""
 
-JOINED, ABANDONED = 104, 105
+HERE, ENDS_ELSEWHERE = os.getpid(), 106
+"""The process that searches, and a trial that ends after its first epoch in another one."""
+
+JOINED, ABANDONED, BEREFT = 104, 105, 107
 """Units of a trial that waits until a worker helps with it, and half a second longer; its epochs are its helpers. The
-other one's process then ends."""
+second one's process then ends, the third one's helpers do."""
 
 
 class IdleWorker:
@@ -54,9 +62,13 @@ class IdleWorker:
             time.sleep(60)
         if self._order.trial == IS_SLOW:
             time.sleep(1)
-        if self._order.hyperparameters["units"] in {JOINED, ABANDONED}:
+        if self._order.trial == ENDS_ELSEWHERE:
+            time.sleep(0.1)
+        if self._order.hyperparameters["units"] in {JOINED, ABANDONED, BEREFT}:
             return self._shared()
         self._epoch += 1
+        if self._order.trial == ENDS_ELSEWHERE:
+            return self._report(None if os.getpid() == HERE else "complete")
         return self._report("complete" if self._epoch == 3 and self._order.trial != IS_SLOW else None)
 
     def _shared(self) -> Report:
@@ -64,8 +76,19 @@ class IdleWorker:
         time.sleep(0.5 if self._epoch else 0.05)
         if self._order.hyperparameters["units"] == ABANDONED and self._epoch:
             ray.actor.exit_actor()
+        if self._order.hyperparameters["units"] == BEREFT:
+            for helper in self._helpers:
+                ray.kill(helper)
+                while True:  # until its loss is noticed
+                    ray.get(helper.is_busy.remote())
         assert not any(ray.get([helper.is_busy.remote() for helper in self._helpers])), "busy with another trial"
         return self._report("complete" if self._epoch else None)
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint({}, {"epoch": self._epoch})
+
+    def go_on_from(self, content: bytes) -> None:
+        self._epoch = Checkpoint.from_bytes(content).facts["epoch"]
 
     def cut_off(self, reason: str) -> Report:
         return self._report("complete")
@@ -74,7 +97,7 @@ class IdleWorker:
         self._is_done = outcome is not None
         score = float(self._order.trial)
         last = EpochResult(self._epoch, (score,), (score,))
-        return Report(self._order.hyperparameters, self._epoch, last, last, (), 0.0, "here", outcome)
+        return Report(self._order.hyperparameters, self._epoch, last, last, (), 0.0, str(os.getpid()), outcome)
 
 
 @dataclass
@@ -93,6 +116,7 @@ class Orders:
     told: list[tuple[int, int]] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=list)
     deaths: list[int] = field(default_factory=list)
+    ended_here: set[int] = field(default_factory=set)
     workers: int = 0
 
     def suggest(self, name: str) -> Order | None:
@@ -106,6 +130,8 @@ class Orders:
 
     def ended(self, name: str, report: Report) -> None:
         self.ends.append((self.live.pop(name).trial, report.epoch))
+        if report.node == str(HERE):
+            self.ended_here.add(self.ends[-1][0])
         self.stop.interrupted = self.is_impatient
         if self.is_late:
             self.stop._deadline = time.monotonic()
@@ -118,12 +144,28 @@ def orders(*trials: int, slot: Slot = SMALL) -> list[Order]:
     return [Order(trial, {"units": trial}, slot) for trial in trials]
 
 
-def trained(found: Orders, *, scheduler: str = "none", task: Any = None, shared: int = 0, helpers: int = 1) -> Orders:
+def trained(
+    found: Orders,
+    *,
+    scheduler: str = "none",
+    task: Any = None,
+    shared: int = 0,
+    helpers: int = 1,
+    begins_here: bool = False,
+) -> Orders:
     schedule = build_schedule(scheduler, max_epochs=4, space={"units": Range(1, 1000)}, seed=0)
     crew = Crew()
     try:
-        arguments: Any = task, None, found, schedule
-        pool.Pool(*arguments, usual=[SMALL], shared=shared, helpers=helpers, stop=found.stop, crew=crew).run()
+        arguments: Any = task, SETTINGS, found, schedule
+        pool.Pool(
+            *arguments,
+            usual=[SMALL],
+            shared=shared,
+            helpers=helpers,
+            begins_here=begins_here,
+            stop=found.stop,
+            crew=crew,
+        ).run()
         found.workers = len(crew.of(SMALL))
     finally:
         crew.end()
@@ -222,3 +264,48 @@ def test_helper_of_a_lost_worker_is_replaced_as_well() -> None:
 def test_wish_to_stop_leaves_trials_that_are_under_way() -> None:
     found = trained(Orders(orders(1, SLEEPS), is_impatient=True))
     assert [order.trial for order in found.live.values()] == [SLEEPS]
+
+
+def test_first_trials_begin_here_while_workers_start() -> None:
+    found = trained(Orders(orders(0, 1, 2, 3)), shared=2, begins_here=True)
+    assert found.ended_here == {0, 1}
+    assert sorted(found.ends) == [(trial, 3) for trial in range(4)]
+    assert sorted(found.told) == [(trial, epoch) for trial in range(4) for epoch in (1, 2)]
+
+
+def test_worker_that_cannot_help_goes_on_with_the_trial_that_began_here() -> None:
+    found = trained(Orders(orders(ENDS_ELSEWHERE)), shared=1000, helpers=0, begins_here=True)
+    ((_, last),) = found.ends
+    assert [epoch for _, epoch in found.told] == list(range(1, last))
+    assert last > 1
+
+
+def test_workers_take_over_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "OPENING_S", 0.5)
+    found = trained(Orders(orders(ENDS_ELSEWHERE, 1)), shared=1000, helpers=1000, begins_here=True)
+    assert sorted(trial for trial, _ in found.ends) == [1, ENDS_ELSEWHERE]
+    assert not found.stop.reason
+
+
+def test_workers_help_with_a_trial_that_began_here() -> None:
+    found = trained(Orders([*shared_orders(0, 1), *orders(2)]), shared=2, begins_here=True)
+    assert (found.ends, found.ended_here) == ([(0, 1), (1, 1), (2, 3)], {0, 1})
+
+
+def test_trial_that_began_here_needs_another_process_where_its_helper_is_lost() -> None:
+    found = trained(Orders([Order(0, {"units": BEREFT}, SMALL), *orders(1)]), shared=1, begins_here=True)
+    assert (found.deaths, found.ends, found.workers) == ([0], [(1, 3)], 1)
+
+
+def test_trial_that_began_here_is_cut_off_by_the_time_limit() -> None:
+    stop = StopRule(time_limit_s=0.5, stop_when_stale=None)
+    found = trained(Orders(orders(IS_SLOW), stop=stop), shared=1000, helpers=1000, begins_here=True)
+    assert (found.ends, found.ended_here) == ([(IS_SLOW, 1)], {IS_SLOW})
+
+
+def test_wish_to_stop_leaves_the_trial_that_began_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Orders(orders(IS_SLOW))
+    monkeypatch.setattr(found, "reported", lambda name, report: setattr(found.stop, "interrupted", True))
+    trained(found, shared=1000, helpers=1000, begins_here=True)
+    assert [order.trial for order in found.live.values()] == [IS_SLOW]
+    assert not found.ends
