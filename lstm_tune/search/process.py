@@ -177,7 +177,7 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
             schedule=schedule,
             placement=placement,
             shared=len(initial),
-            begins_here=_begins_here(session, placement),
+            begins_here=begins_here(session, placement),
             largest_live=_largest_live(session, schedule, placement),
             budget=search.trials - ended,
             gap_at_most=gap_at_most,
@@ -233,7 +233,7 @@ def _portfolio(session: Session) -> list[dict[str, Value]]:
     return [] if session.experiment.search.sampler == "random" else portfolio(session.prepared.space)
 
 
-def _begins_here(session: Session, placement: Placement) -> bool:
+def begins_here(session: Session, placement: Placement) -> bool:
     """Whether this process may train until workers are up: work is light, needs no GPU, and they share a machine."""
     window = int(completed(defaults(session.prepared.space), task=session.experiment.task.kind)["window"])
     values = len(session.task.split.folds) * session.prepared.panel.rows * window
