@@ -93,13 +93,16 @@ class Placement:
 
 def live_nodes() -> list[Mapping[str, float]]:
     """What each node of the running Ray has in all, whoever uses it."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in _alive()]
 
 
 def is_this_machine() -> bool:
     """Whether the running Ray is the node alone that this process is on."""
-    addresses = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
-    return addresses == [ray.util.get_node_ip_address()]
+    return [node["NodeManagerAddress"] for node in _alive()] == [ray.util.get_node_ip_address()]
+
+
+def _alive() -> list[Mapping[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def fitting(node: Mapping[str, float], slot: Slot) -> int:
