@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_tune.search.helping import share_folds
 from lstm_tune.search.jobs import Job, run_jobs
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.session import Session
@@ -22,6 +24,7 @@ from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.events import FinalistsReported, TrialEnded, Warned, WinnerChosen
 from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.tasks.forecast import ForecastTask
+from lstm_tune.training.lockstep import Lockstep
 from lstm_tune.training.rescore import Rescored, rescore
 
 FINALISTS_SHARE = 0.5
@@ -177,7 +180,10 @@ def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
     ran_out = end.epochs - end.best_epoch >= patience.epochs(end.best_epoch)
     max_epochs = session.experiment.training.max_epochs if ran_out else end.epochs
 
-    def job(task: ForecastTask, device: torch.device) -> Rescored | None:
+    def job(task: ForecastTask, device: torch.device, helpers: Sequence[Any]) -> Rescored | None:
+        def share(lockstep: Lockstep) -> None:
+            share_folds(lockstep, helpers, end.hyperparameters, threads=torch.get_num_threads())
+
         try:
             return rescore(
                 task,
@@ -187,6 +193,7 @@ def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
                 patience=patience,
                 seed=seed,
                 device=device,
+                share=share,
             )
         except DivergedError:
             return None

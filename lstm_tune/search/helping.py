@@ -8,11 +8,26 @@ import ray
 from torch import Tensor
 
 from lstm_tune.training.group import FoldResult
+from lstm_tune.training.lockstep import Lockstep
 
 
 def shared_out(folds: int, *, workers: int) -> list[list[int]]:
     """The numbers of each worker's folds, in order; the first ones train one more where they do not come out even."""
     return [part.tolist() for part in np.array_split(np.arange(folds), workers)]
+
+
+def share_folds(lockstep: Lockstep, helpers: Sequence[Any], hyperparameters: dict[str, Any], *, threads: int) -> None:
+    """Hands folds over to other workers, one each at least; where there are more workers than that, some get none.
+
+    Args:
+        lockstep: the trial, one fold of which stays at least.
+        helpers: handles of `TrialWorker`s that have nothing else to do until it has ended.
+        hyperparameters: the active ones.
+        threads: torch threads that each may use.
+    """
+    _, *shares = shared_out(lockstep.fold_count, workers=1 + len(helpers))
+    pairs = zip(helpers, filter(None, shares), strict=False)
+    lockstep.hand_over([Elsewhere(one, hyperparameters, share, threads=threads) for one, share in pairs])
 
 
 class Elsewhere:
@@ -50,6 +65,11 @@ class Elsewhere:
     def keep(self) -> None:
         """Lets it remember the weights as they are now as the best."""
         _unless_failed(ray.get(self._worker.ask_folds.remote("keep")))
+
+    def best_forecasts(self) -> list[Tensor]:
+        """What each fold's network predicts for its validation blocks with its best weights."""
+        forecasts: list[Tensor] = _unless_failed(ray.get(self._worker.ask_folds.remote("best_forecasts")))
+        return forecasts
 
     def state(self) -> dict[str, Tensor]:
         """Everything needed to go on later, as named tensors."""

@@ -1,5 +1,6 @@
 """Training after the search: a few independent jobs, in the search's workers, or in this process or new workers."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import torch
 
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.device import own_device
+from lstm_tune.search.helping import shared_out
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.worker import is_memory_error
 from lstm_tune.spec.errors import DivergedError
@@ -22,8 +24,11 @@ LOST = (
 """What a job ends with that had too little memory, or whose process or node is gone."""
 
 T = TypeVar("T")
-Job = Callable[[ForecastTask, torch.device], T]
-"""(task, device) -> result; it must be possible to send it to another process."""
+Job = Callable[[ForecastTask, torch.device, Sequence[Any]], T]
+"""(task, device, helpers) -> result; it must be possible to send it to another process.
+
+Helpers are handles of `TrialWorker`s that have nothing else to do until the job has ended, if there are any.
+"""
 
 SHORT_S = 20.0
 """Training below this is done by the driving process; a new worker needs two seconds and more to import torch."""
@@ -40,8 +45,9 @@ def run_jobs(
 ) -> list[T]:
     """The results of all jobs, in their order.
 
-    The search's workers do them where there are any. A resumed run may have none; then short jobs are done here. Where
-    memory runs out or a node is lost, all are done once more, by new workers with twice the share.
+    The search's workers do them where there are any, several of them one job where there are fewer jobs. A resumed run
+    may have none; then short jobs are done here. Where memory runs out or a node is lost, all are done once more, by
+    new workers with twice the share.
 
     Args:
         task: what each job is called with; workers share one copy.
@@ -69,18 +75,25 @@ def run_jobs(
 
 def _run_by(workers: list[Any], jobs: Sequence[Job[T]], slot: Slot, report: Callable[[int], None]) -> list[T]:
     results: dict[int, T] = {}
-    left, under_way = list(enumerate(jobs)), dict[Any, tuple[int, Any]]()
+    left, under_way = deque(enumerate(jobs)), dict[Any, tuple[int, list[Any]]]()
+    idle = deque(_teams(workers, jobs=len(jobs), slot=slot))
     while left or under_way:
-        while left and workers:
-            number, job = left.pop(0)
-            worker = workers.pop()
-            under_way[worker.train.remote(job, slot.threads)] = number, worker
+        while left and idle:
+            number, job = left.popleft()
+            leader, *helpers = team = idle.popleft()
+            under_way[leader.train.remote(job, slot.threads, helpers)] = number, team
         (done,), _ = ray.wait(list(under_way))
-        number, worker = under_way.pop(done)
+        number, team = under_way.pop(done)
         results[number] = _result(done)
-        workers.append(worker)
+        idle.append(team)
         report(len(results))
     return [results[number] for number in range(len(jobs))]
+
+
+def _teams(workers: list[Any], *, jobs: int, slot: Slot) -> list[list[Any]]:
+    """Workers that do one job together. On a GPU a trial's folds share what is one device anyway."""
+    count = len(workers) if slot.gpus else min(jobs, len(workers))
+    return [[workers[number] for number in team] for team in shared_out(len(workers), workers=count)]
 
 
 def _run_here(task: ForecastTask, jobs: Sequence[Job[T]], slot: Slot, report: Callable[[int], None]) -> list[T]:
@@ -117,6 +130,6 @@ def _run(job: Job[T], task: ForecastTask, threads: int) -> T:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return job(task, own_device())
+        return job(task, own_device(), [])
     finally:
         torch.set_num_threads(before)

@@ -1,6 +1,7 @@
 """The final networks: the chosen configurations on all development rows, from seeds that no trial used."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ def _network(member: Member, portions: Portions, *, steps: int, seed: int) -> Jo
     """A job for one final network's weights."""
     hyperparameters = member.hyperparameters
 
-    def job(task: ForecastTask, device: torch.device) -> Weights:
+    def job(task: ForecastTask, device: torch.device, helpers: Sequence[Any]) -> Weights:
         return refit(task, hyperparameters, portions, steps=steps, seed=seed, device=device)[0]
 
     return job

@@ -18,7 +18,7 @@ from torch import Tensor
 from lstm_tune.models.problem import Tally, Task
 from lstm_tune.search.checkpoints import Checkpoint, CheckpointStore, DamagedError
 from lstm_tune.search.device import own_device
-from lstm_tune.search.helping import Elsewhere, shared_out
+from lstm_tune.search.helping import share_folds
 from lstm_tune.search.placement import Slot
 from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters, completed
@@ -179,10 +179,18 @@ class TrialWorker:
         """The trial as it stands, as its last report; one that has no score yet has no outcome either."""
         return self._report("complete", reason) if self._lockstep and self._lockstep.best else self._report()
 
-    def train(self, job: Callable[[Any, torch.device], Any], threads: int) -> Any:
-        """Trains something else than a trial: what the job makes of the task on this worker's device."""
+    def train(
+        self, job: Callable[[Any, torch.device, Sequence[Any]], Any], threads: int, helpers: Sequence[Any]
+    ) -> Any:
+        """Trains something else than a trial: what the job makes of the task on this worker's device.
+
+        Args:
+            job: what to do.
+            threads: torch threads to use.
+            helpers: handles of `TrialWorker`s that have nothing else to do meanwhile.
+        """
         self._prepare(threads)
-        return job(self._task, self._device)
+        return job(self._task, self._device, helpers)
 
     def share(self, helper: Any) -> None:
         """Lets another worker train some folds of the trial, from the next step on.
@@ -212,7 +220,7 @@ class TrialWorker:
         self._folds.load_state(state)
         _return_freed_memory()
 
-    def ask_folds(self, method: Literal["end_epoch", "keep", "state"]) -> Any:
+    def ask_folds(self, method: Literal["end_epoch", "keep", "best_forecasts", "state"]) -> Any:
         """What a method of the folds taken returns, or the error that it raises: it belongs to the other's trial."""
         try:
             return getattr(self._folds, method)()
@@ -221,10 +229,7 @@ class TrialWorker:
 
     def _let_help(self, lockstep: Lockstep) -> None:
         if self._has_new_helper:
-            _, *shares = shared_out(lockstep.fold_count, workers=1 + len(self._helpers))
-            pairs = zip(self._helpers, shares, strict=True)
-            threads = self._slot.threads
-            lockstep.hand_over([Elsewhere(one, self._hyperparameters, share, threads=threads) for one, share in pairs])
+            share_folds(lockstep, self._helpers, self._hyperparameters, threads=self._slot.threads)
             self._has_new_helper = False
 
     def _forget(self) -> None:

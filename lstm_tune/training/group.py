@@ -47,6 +47,9 @@ class Group(Protocol):
     def keep(self) -> None:
         """Remembers the weights as they are now as the best."""
 
+    def best_forecasts(self) -> list[Tensor]:
+        """What each fold's network predicts for its validation blocks with its best weights."""
+
     def state(self) -> dict[str, Tensor]:
         """Everything needed to go on later, as named tensors."""
 

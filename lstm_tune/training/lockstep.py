@@ -111,8 +111,8 @@ class Lockstep:
             yield self._epoch()
 
     def best_forecasts(self) -> list[Tensor]:
-        """What the networks of the folds trained here predict for their validation blocks with their best weights."""
-        return self.here.best_forecasts()
+        """What each fold's network predicts for its validation blocks with its best weights."""
+        return [forecasts for group in self._groups for forecasts in group.best_forecasts()]
 
     def hand_over(self, elsewhere: Sequence[Group]) -> None:
         """Lets other processes train the last folds from now on, which changes no number.

@@ -1,5 +1,6 @@
 """A configuration once more, from other random starts: was it good, or was its seed lucky?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,7 @@ def rescore(
     patience: Patience,
     seed: int,
     device: torch.device,
+    share: Callable[[Lockstep], None] | None = None,
 ) -> Rescored:
     """Trains a configuration's folds to the end of its patience from a seed that no trial used.
 
@@ -49,6 +51,7 @@ def rescore(
         patience: ends after so many epochs without a better fold mean.
         seed: the run's.
         device: where to train.
+        share: lets other processes train some of the folds, before the first epoch.
 
     Raises:
         DivergedError: a loss or score became NaN or infinite.
@@ -62,6 +65,8 @@ def rescore(
         seed=seed + FRESH,
         device=device,
     )
+    if share:
+        share(lockstep)
     for _ in lockstep.epochs():
         pass
     assert lockstep.best is not None, "a trial without an error has a best epoch"

@@ -3,11 +3,12 @@
 Both search the same space that `lstm-tune init` wrote, for the same time. Ours is the product's: TPE, asynchronous
 halving, patience, the default configuration and the portfolio first. Random search stops nothing early, neither a trial
 nor its training (`--patience` gives it one), and its trial 0, the default configuration, does not count: nobody would
-know it. At moments of each search the trial that would be chosen then is given its expected error on new data, as the
-verdict states it: corrected for having been chosen. Ours chooses by its own rule, random search takes the best fold
-mean; a second figure lets both do the latter. As the order in which chance draws its configurations is chance too,
-random search's error at a moment is the median over many orders of its trials. The target is random search's at its
-end, and whoever comes within 1 % of it has reached it. Where ours never does, its whole time counts.
+know it, and so that it costs no time either, the search may take longer by as much. At moments of each search the trial
+that would be chosen then is given its expected error on new data, as the verdict states it: corrected for having been
+chosen. Ours chooses by its own rule, random search takes the best fold mean; a second figure lets both do the latter.
+As the order in which chance draws its configurations is chance too, random search's error at a moment is the median
+over many orders of its trials. The target is random search's at its end, and whoever comes within 1 % of it has reached
+it. Where ours never does, its whole time counts.
 """
 
 import argparse
@@ -113,8 +114,8 @@ class Job:
     folder: Path
 
 
-def search(job: Job, name: str) -> Finished:
-    """One of the two searches."""
+def search(job: Job, name: str, *, more_s: float = 0.0) -> Finished:
+    """One of the two searches, which may take some seconds more than the job's."""
     space = initialised(job.file.path, job.folder / name)
     overrides = [f"task.horizon={job.file.horizon}", f"validation.test={job.file.horizon}", *SEARCHES[name]]
     if job.file.path.suffix == ".csv":  # one series, for which `init` does not know how many folds fit the horizon
@@ -124,7 +125,13 @@ def search(job: Job, name: str) -> Finished:
     if name == "random":
         overrides.append(f"training.patience_epochs={job.patience}")
     overrides += [f"search.trials={ENDLESS}", "search.stop_when_stale=null", f"search.seed={job.seed}"]
-    return run(space, [*overrides, f"search.time_limit={job.time_limit_s:g}s"])[0]
+    return run(space, [*overrides, f"search.time_limit={round(job.time_limit_s + more_s)}s"])[0]
+
+
+def default_s(finished: Finished) -> float:
+    """How long the default configuration of a search would have trained, had patience not ended it."""
+    end = finished.ends()[DEFAULT_TRIAL]
+    return float(end["seconds"] * finished.experiment.training.max_epochs / end["epochs"])
 
 
 Curve = list[tuple[float, float]]
@@ -142,17 +149,18 @@ def our_curve(finished: Finished, losses: OutOfFold, rule: str) -> Curve:
     ]
 
 
-def random_curve(finished: Finished, losses: OutOfFold) -> Curve:
+def random_curve(finished: Finished, losses: OutOfFold, *, limit_s: float) -> Curve:
     """The median over orders of its trials, by the same clock, from the moment the first of them could have ended.
 
     A trial that the time limit cut off would have gone on in another order, so it is no sooner known there.
     """
     corrected = _corrected(finished, losses, BY_MEAN)
-    trials = {trial: took for trial, took in _trainings(finished, losses).items() if trial != DEFAULT_TRIAL}
+    ready = _ready(finished)
+    trainings = _trainings(finished, losses, limit_s=limit_s - ready)
+    trials = {trial: took for trial, took in trainings.items() if trial != DEFAULT_TRIAL}
     if not trials:
         raise RunFailedError("random search had no trial beside the default configuration")
     slots, generator = finished.last("run_started")["slots"], np.random.default_rng(0)
-    ready, limit_s = _ready(finished), max(end["at_s"] for end in finished.ends().values()) - _began(finished)
     orders = [
         shuffled_ends(trials, slots=slots, ready=ready, limit_s=limit_s, generator=generator) for _ in range(ORDERS)
     ]
@@ -173,15 +181,20 @@ def _ready(finished: Finished) -> float:
     return min(end["at_s"] - end["seconds"] for end in finished.ends().values()) - _began(finished)
 
 
-def _trainings(finished: Finished, losses: OutOfFold) -> dict[int, Training]:
-    """How long each trial that has out-of-fold losses trained, and would have, had nothing stopped it."""
+def _trainings(finished: Finished, losses: OutOfFold, *, limit_s: float) -> dict[int, Training]:
+    """How long each trial that has out-of-fold losses trained, and would have, had nothing stopped it.
+
+    One that was cut off later than a limit is taken to have come as far by then.
+    """
     ends, epochs = finished.ends(), finished.experiment.training.max_epochs
 
-    def whole_s(end: Record) -> float:
-        is_cut_off = str(end["reason"]).startswith("cut off")
-        return float(end["seconds"] * epochs / end["epochs"] if is_cut_off else end["seconds"])
+    def training(end: Record) -> Training:
+        seconds = float(end["seconds"])
+        if str(end["reason"]).startswith("cut off"):
+            return Training(min(seconds, limit_s), seconds * epochs / end["epochs"])
+        return Training(seconds, seconds)
 
-    return {trial: Training(ends[trial]["seconds"], whole_s(ends[trial])) for trial in losses.trials.tolist()}
+    return {trial: training(ends[trial]) for trial in losses.trials.tolist()}
 
 
 def _known(finished: Finished, losses: OutOfFold, field: str) -> dict[int, float]:
@@ -213,12 +226,13 @@ def measure(job: Job) -> Record:
     """One line of the results."""
     known = {"file": job.file.name, "seed": job.seed, "time_limit_s": job.time_limit_s, "patience": job.patience}
     try:
-        runs = {name: search(job, name) for name in SEARCHES}
+        ours_run = search(job, "ours")
+        runs = {"ours": ours_run, "random": search(job, "random", more_s=default_s(ours_run))}
         ours, chance = (from_table(pl.read_parquet(finished.paths.out_of_fold)) for finished in runs.values())
         curves = {
             "ours": our_curve(runs["ours"], ours, runs["ours"].experiment.output.choice),
             "ours_by_mean": our_curve(runs["ours"], ours, BY_MEAN),
-            "random": random_curve(runs["random"], chance),
+            "random": random_curve(runs["random"], chance, limit_s=job.time_limit_s),
         }
     except RunFailedError as error:  # no trial came to its end in time
         return {**known, "error": str(error)}

@@ -1,18 +1,23 @@
 """A trial whose folds several workers train."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import ray
+import torch
 from search_setup import new_run
 
-from lstm_tune.search.helping import shared_out
+from lstm_tune.search.helping import share_folds, shared_out
+from lstm_tune.search.jobs import Job
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.worker import Order, Report, TrialSettings, TrialWorker
+from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.training.fold import Patience, Portions
+from lstm_tune.training.lockstep import Lockstep
+from lstm_tune.training.rescore import Rescored, rescore
 
 HYPERPARAMETERS = {"units": 4, "window": 6, "dropout": 0.2}
 SLOT = Slot(0.5, 0)
@@ -102,6 +107,31 @@ def test_divergence_of_a_helper_s_fold_fails_the_trial(workers: list[Any]) -> No
     (report,) = steps(leader, 1)
     assert (report.outcome, report.traceback) == ("failed", "")
     assert "became" in report.reason
+
+
+def repetition() -> Job[Rescored]:
+    def job(task: ForecastTask, device: torch.device, helpers: Sequence[Any]) -> Rescored:
+        values, patience = completed(HYPERPARAMETERS, task="forecast"), Patience(8)
+
+        def share(lockstep: Lockstep) -> None:
+            share_folds(lockstep, helpers, HYPERPARAMETERS, threads=1)
+
+        return rescore(task, values, Portions(8), max_epochs=8, patience=patience, seed=0, device=device, share=share)
+
+    return job
+
+
+@pytest.mark.parametrize("more", [0, 1])  # than there are folds for
+def test_repetition_with_helpers_finds_what_it_would_alone(more: int, workers: list[Any], task: ForecastTask) -> None:
+    leader, *helpers = workers
+    alone = repetition()(task, torch.device("cpu"), [])
+    together = ray.get(leader.train.remote(repetition(), 1, helpers + [None] * more))
+    assert together.best == alone.best
+    for here, there in zip(alone.tallies, together.tallies, strict=True):
+        assert torch.equal(here.sums, there.sums)
+    assert len(alone.forecasts) == 3
+    for here, there in zip(alone.forecasts, together.forecasts, strict=True):
+        assert torch.equal(here, there)
 
 
 def test_lost_helper_is_not_taken_for_a_failed_trial(workers: list[Any]) -> None:
