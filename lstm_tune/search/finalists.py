@@ -162,14 +162,14 @@ def _repeat(session: Session, finalists: Sequence[TrialEnded], slot: Slot) -> di
         session.record(FinalistsReported(done, len(finalists)))
 
     longest_first = sorted(finalists, key=lambda end: -end.seconds)  # or the last one would keep the others waiting
-    jobs = [_repetition(session, end) for end in longest_first]
+    jobs = [repetition(session, end) for end in longest_first]
     expected_s = sum(end.seconds for end in finalists)
     results = run_jobs(session.task, jobs, crew=session.crew, slot=slot, expected_s=expected_s, report=report)
     found = {end.trial: result for end, result in zip(longest_first, results, strict=True) if result is not None}
     return {end.trial: found[end.trial] for end in finalists if end.trial in found}
 
 
-def _repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
+def repetition(session: Session, end: TrialEnded) -> Job[Rescored | None]:
     """A job for a repetition, or None where another seed makes the configuration diverge: it is no finalist then.
 
     It trains until patience ends it, but a trial that was stopped before that is not outlasted.

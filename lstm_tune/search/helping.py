@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import ray
 from torch import Tensor
 
@@ -12,8 +11,14 @@ from lstm_tune.training.lockstep import Lockstep
 
 
 def shared_out(folds: int, *, workers: int) -> list[list[int]]:
-    """The numbers of each worker's folds, in order; the first ones train one more where they do not come out even."""
-    return [part.tolist() for part in np.array_split(np.arange(folds), workers)]
+    """The numbers of each worker's folds, in order.
+
+    A later fold has more to train on. They are dealt out to and fro, the last one first, so that no worker waits long
+    for another.
+    """
+    to_and_fro = [*range(workers), *reversed(range(workers))]
+    dealt = [(to_and_fro[turn % len(to_and_fro)], fold) for turn, fold in enumerate(reversed(range(folds)))]
+    return [sorted(fold for whose, fold in dealt if whose == worker) for worker in range(workers)]
 
 
 def share_folds(lockstep: Lockstep, helpers: Sequence[Any], hyperparameters: dict[str, Any], *, threads: int) -> None:
@@ -25,6 +30,8 @@ def share_folds(lockstep: Lockstep, helpers: Sequence[Any], hyperparameters: dic
         hyperparameters: the active ones.
         threads: torch threads that each may use.
     """
+    if not helpers:
+        return
     _, *shares = shared_out(lockstep.fold_count, workers=1 + len(helpers))
     pairs = zip(helpers, filter(None, shares), strict=False)
     lockstep.hand_over([Elsewhere(one, hyperparameters, share, threads=threads) for one, share in pairs])

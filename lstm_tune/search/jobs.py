@@ -9,7 +9,6 @@ import torch
 
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.device import own_device
-from lstm_tune.search.helping import shared_out
 from lstm_tune.search.placement import Slot
 from lstm_tune.search.worker import is_memory_error
 from lstm_tune.spec.errors import DivergedError
@@ -18,6 +17,7 @@ from lstm_tune.tasks.forecast import ForecastTask
 LOST = (
     MemoryError,
     ray.exceptions.RayActorError,
+    ray.exceptions.ObjectLostError,
     ray.exceptions.OutOfMemoryError,
     ray.exceptions.WorkerCrashedError,
 )
@@ -93,7 +93,7 @@ def _run_by(workers: list[Any], jobs: Sequence[Job[T]], slot: Slot, report: Call
 def _teams(workers: list[Any], *, jobs: int, slot: Slot) -> list[list[Any]]:
     """Workers that do one job together. On a GPU a trial's folds share what is one device anyway."""
     count = len(workers) if slot.gpus else min(jobs, len(workers))
-    return [[workers[number] for number in team] for team in shared_out(len(workers), workers=count)]
+    return [workers[number::count] for number in range(count)]
 
 
 def _run_here(task: ForecastTask, jobs: Sequence[Job[T]], slot: Slot, report: Callable[[int], None]) -> list[T]:

@@ -4,9 +4,8 @@ Ray Tune's controller would cost 20 ms a trial and more, growing with their numb
 loop costs about one. Tune still serves the scheduler that pauses and copies trials (`population.py`).
 """
 
-import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -22,6 +21,7 @@ from lstm_tune.search.searcher import StudySearcher
 from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.worker import Order, Report, TrialSettings, TrialWorker
 from lstm_tune.spec.errors import ClusterError
+from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.tasks.forecast import ForecastTask
 
 LOOK_S = 0.5
@@ -30,11 +30,8 @@ LOOK_S = 0.5
 LAST_WORD_S = 10.0
 """A worker may take this long to end its epoch and say how far its trial came, once the search is over."""
 
-OPENING_S = 10.0
-"""For so long at most this process trains, beside workers that start."""
-
 GLANCE_S = 0.25
-"""Between two looks at them meanwhile."""
+"""Between two looks at workers that start, while this process trains."""
 
 FAILED_STARTS = 3
 """Workers in a row that do not come up before the search is given up; one whose node is lost may be among them."""
@@ -61,7 +58,7 @@ class _Process:
 
     Attributes:
         slot: what it occupies.
-        actor: the handle of its `TrialWorker`.
+        actor: the handle of its `TrialWorker`, or that itself where it trains in the driving process.
         attempt: what it trains; None while it starts, helps or waits.
         leader: whose trial it helps with; None for nobody's.
         is_up: whether it has started.
@@ -86,8 +83,8 @@ class Pool:
     a slot of another size, because memory ran out, workers end as they become idle until there is room for it.
 
     The folds of each of the first trials are trained by several workers: one trial after the other at full speed brings
-    each answer as soon as trials side by side would, and most of them sooner. While workers start, which takes seconds
-    of imports, this process may train them in place of one.
+    each answer as soon as trials side by side would, and most of them sooner. As workers take seconds to start, this
+    process may train such trials in place of one, until more workers are up than can help.
 
     Args:
         task: the question; workers share one copy.
@@ -97,7 +94,7 @@ class Pool:
         usual: the slots that trials have at first.
         shared: how many trials, the first ones, are trained by several workers.
         helpers: workers at most that help with the folds of such a trial.
-        begins_here: whether this process trains them at first.
+        begins_here: whether this process may train a configuration: its epochs keep it from listening.
         stop: limits and interruption.
         crew: takes over the workers that are idle at the end.
     """
@@ -112,7 +109,7 @@ class Pool:
         usual: Iterable[Slot],
         shared: int,
         helpers: int,
-        begins_here: bool,
+        begins_here: Callable[[Hyperparameters], bool],
         stop: StopRule,
         crew: Crew,
     ) -> None:
@@ -138,7 +135,8 @@ class Pool:
             ClusterError: no worker can be started.
         """
         try:
-            if self._begins_here:
+            self._take_orders()
+            if self._is_for_here():
                 self._begin_here()
             while not self._stop.reason:
                 self._take_orders()
@@ -147,7 +145,7 @@ class Pool:
                 if not self._waiting and all(process.attempt is None for process in self._processes):
                     return  # a worker that is still coming up has nothing to do any more
                 self._listen(LOOK_S)
-            if not (self._stop.interrupted or self._stop.failure):
+            if not self._stop.leaves_trials:
                 self._hear_last_words()
         finally:
             for process in list(self._processes):
@@ -159,38 +157,44 @@ class Pool:
     def _begin_here(self) -> None:
         """Trains the first trials in this process, which takes the place of a worker that starts later.
 
-        Workers that have come up help. It ends after some seconds, or when one has come up that cannot help.
+        Workers that have come up help. It ends with these trials, or when a worker has come up that cannot help.
         """
-        until, threads = time.monotonic() + OPENING_S, torch.get_num_threads()
+        threads = torch.get_num_threads()
         worker = TrialWorker(self._task, replace(self._settings, report_interval_s=GLANCE_S))
-        self._take_orders()
-        self._start(fewer=1)
         helpers = min(self._most_helpers, len(self._waiting) - 1)
+        self._start(fewer=1)
         try:
             is_going_on = True
-            while is_going_on and self._waiting and self._is_shared(self._waiting[0]):
+            while is_going_on and self._is_for_here():
                 attempt = self._waiting.popleft()
                 worker.begin(attempt.order)
                 leader = _Process(attempt.order.slot, worker, attempt)
-                is_going_on = self._lead(leader, helpers=helpers, until=until)
+                is_going_on = self._lead(leader, helpers=helpers)
                 self._free(leader)
                 self._take_orders()
         finally:
             torch.set_num_threads(threads)
 
-    def _lead(self, leader: _Process, *, helpers: int, until: float) -> bool:
+    def _is_for_here(self) -> bool:
+        """Whether this process may train the trial that has waited longest."""
+        first = self._waiting[0] if self._waiting else None
+        return first is not None and self._is_shared(first) and self._begins_here(first.order.hyperparameters)
+
+    def _lead(self, leader: _Process, *, helpers: int) -> bool:
         """Trains a trial in this process to its end or hands it over; whether another one may follow."""
         attempt, worker = leader.attempt, leader.actor
         assert attempt, "it has just begun"
+        is_begun = False
         try:
-            while self._join(leader, most=helpers) and not self._is_replaced(until):
+            while not self._stop.reason and self._join(leader, most=helpers):
                 if self._is_over(attempt, worker.step()):
                     return not self._stop.reason
-                if self._stop.reason:
-                    if not self._stop.interrupted:
-                        self._take_last_word(attempt, worker.cut_off(self._stop.cut_off))
-                    return False
-            self._waiting.appendleft(replace(attempt, state=worker.checkpoint().to_bytes()))
+                is_begun = True
+            state = worker.checkpoint().to_bytes() if is_begun and not self._stop.reason else None
+            if not self._stop.reason:
+                self._waiting.appendleft(replace(attempt, state=state))
+            elif not self._stop.leaves_trials:
+                self._take_last_word(attempt, worker.cut_off(self._stop.cut_off))
         except ray.exceptions.RayError:  # a helper is lost
             for helper in self._helpers(leader):
                 self._end(helper)
@@ -198,18 +202,15 @@ class Pool:
         return False
 
     def _join(self, leader: _Process, *, most: int) -> bool:
-        """Lets workers that have come up help; whether none is left over."""
+        """Lets workers that have come up help, and replaces those that did not; whether none is left over."""
         self._listen(0)
         for process in [process for process in self._processes if process.is_idle]:
             if process.slot != leader.slot or len(self._helpers(leader)) >= most:
                 return False
             process.leader = leader
             leader.actor.share(process.actor)
+        self._start(fewer=1)
         return True
-
-    def _is_replaced(self, until: float) -> bool:
-        """Whether it is time for workers to do all, and one is up."""
-        return time.monotonic() > until and any(process.is_up for process in self._processes)
 
     def _is_shared(self, attempt: _Attempt) -> bool:
         return attempt.order.trial < self._shared_trials and attempt.order.slot in self._usual

@@ -1,7 +1,8 @@
 """From the start of a process to the end of its run. The order of this page is the order of events."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from lstm_tune.search.checkpoints import CheckpointStore
 from lstm_tune.search.cluster import PrivateRay, running_ray
@@ -32,11 +33,11 @@ CHECKPOINT_INTERVAL_S = 60.0
 """A trial whose process dies loses about this much training at most."""
 
 REPORT_INTERVAL_S = 1.0
-"""A trial reports at rungs and about this often."""
+"""A worker reports of its trial at rungs and about this often."""
 
-LIGHT = 2_000_000
-"""Values in all windows of all folds, for the default configuration, up to which this process trains while its workers
-start: an epoch is a second or two on a slow core, and the data a few megabytes."""
+LIGHT = 3e9
+"""Multiplications of an epoch, forwards through every window, up to which this process may train while workers start:
+about two seconds on a slow core."""
 
 
 def work(
@@ -229,16 +230,22 @@ def _study(
 
 
 def _portfolio(session: Session) -> list[dict[str, Value]]:
-    """What is tried before the sampler's own proposals; nothing where chance is to propose."""
-    return [] if session.experiment.search.sampler == "random" else portfolio(session.prepared.space)
+    """What is tried before the sampler's own proposals; nothing where chance or a grid is to propose."""
+    return [] if session.experiment.search.sampler in {"random", "grid"} else portfolio(session.prepared.space)
 
 
-def begins_here(session: Session, placement: Placement) -> bool:
-    """Whether this process may train until workers are up: work is light, needs no GPU, and they share a machine."""
-    window = int(completed(defaults(session.prepared.space), task=session.experiment.task.kind)["window"])
-    values = len(session.task.split.folds) * session.prepared.panel.rows * window
-    is_light = values <= LIGHT and session.portions.steps_per_epoch is None
-    return is_light and is_this_machine() and not any(slot.gpus for slot, _ in placement.kinds)
+def is_light(session: Session, hyperparameters: Hyperparameters) -> bool:
+    """Whether an epoch of all folds is so short that this process may train it while it has workers to listen to."""
+    whole, portions = completed(hyperparameters, task=session.experiment.task.kind), session.portions
+    windows = len(session.task.split.folds) * portions.batch_size * portions.steps(session.prepared.panel.rows)
+    return windows * int(whole["window"]) * session.task.parameters(whole) <= LIGHT
+
+
+def begins_here(session: Session, placement: Placement) -> Callable[[Hyperparameters], bool]:
+    """Tells of a configuration whether this process may train it: none on a GPU, nor where workers are elsewhere."""
+    if any(slot.gpus for slot, _ in placement.kinds) or not is_this_machine():
+        return lambda hyperparameters: False
+    return partial(is_light, session)
 
 
 def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore | None) -> TrialSettings:

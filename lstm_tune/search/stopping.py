@@ -80,6 +80,11 @@ class StopRule:
         return None
 
     @property
+    def leaves_trials(self) -> bool:
+        """Whether trials under way are left as they are, for a resumed run to go on with."""
+        return self.interrupted or self.failure is not None
+
+    @property
     def cut_off(self) -> str:
         """Why a trial ends that is under way when the search does."""
         return f"cut off: {self.reason or 'the search ended'}"

@@ -15,6 +15,7 @@ from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.study import Study
 from lstm_tune.search.worker import TrialSettings
 from lstm_tune.spec.events import Event, SearchEnded
+from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.spec.space import Space
 from lstm_tune.tasks.forecast import ForecastTask
 
@@ -31,7 +32,7 @@ class Search:
         schedule: stops poor trials.
         placement: what a trial occupies, and how many run at once.
         shared: how many trials, the first ones, are trained by several workers.
-        begins_here: whether this process trains them at first, while workers start.
+        begins_here: whether this process may train such a one, while workers start.
         largest_live: trials that may be under way at once.
         budget: trials to start.
         gap_at_most: constraint on the generalisation gap, or None.
@@ -49,7 +50,7 @@ class Search:
     schedule: Schedule
     placement: Placement
     shared: int
-    begins_here: bool
+    begins_here: Callable[[Hyperparameters], bool]
     largest_live: int
     budget: int
     gap_at_most: float | None

@@ -1,9 +1,10 @@
 """A trial: the networks of all folds, trained epoch by epoch side by side, judged by their mean."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from lstm_tune.spec.errors import DivergedError
 from lstm_tune.spec.hyperparameters import Hyperparameters
 from lstm_tune.training.fold import Patience, Portions, below
 from lstm_tune.training.group import FoldGroup, Group
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Lockstep:
 
     @property
     def _groups(self) -> Sequence[Group]:
-        """All of them, the folds in order."""
+        """All of them, the one in this process first."""
         return [self.here, *self._elsewhere]
 
     @property
@@ -112,13 +115,13 @@ class Lockstep:
 
     def best_forecasts(self) -> list[Tensor]:
         """What each fold's network predicts for its validation blocks with its best weights."""
-        return [forecasts for group in self._groups for forecasts in group.best_forecasts()]
+        return self._in_order(lambda group: group.best_forecasts())
 
     def hand_over(self, elsewhere: Sequence[Group]) -> None:
-        """Lets other processes train the last folds from now on, which changes no number.
+        """Lets other processes train some folds from now on, which changes no number.
 
         Args:
-            elsewhere: the groups of these folds, in order. Those that trained some before are named again.
+            elsewhere: the groups of these folds. Those that trained some before are named again.
         """
         state = self.state()
         for group in elsewhere:
@@ -129,7 +132,7 @@ class Lockstep:
     def _epoch(self) -> EpochResult:
         for group in self._groups:
             group.begin_epoch()
-        folds = [fold for group in self._groups for fold in group.end_epoch()]
+        folds = self._in_order(lambda group: group.end_epoch())
         scores, train_scores = (fold.score for fold in folds), (fold.train_score for fold in folds)
         result = EpochResult(self.epoch + 1, tuple(scores), tuple(train_scores))
         if not all(math.isfinite(score) for score in result.fold_scores):
@@ -141,6 +144,11 @@ class Lockstep:
             for group in self._groups:
                 group.keep()
         return result
+
+    def _in_order(self, ask: Callable[[Group], list[T]]) -> list[T]:
+        """What the groups answer for each of their folds, by its number."""
+        answers = {k: answer for group in self._groups for k, answer in zip(group.numbers, ask(group), strict=True)}
+        return [answers[k] for k in sorted(answers)]
 
     def state(self) -> dict[str, Tensor]:
         """Everything needed to go on later, as named tensors."""

@@ -33,7 +33,7 @@ from lstm_tune.search.placement import Slot
 from lstm_tune.search.worker import Order, TrialSettings, TrialWorker
 from lstm_tune.spec.loading import parse_experiment
 from lstm_tune.tasks.assembly import assemble, columns_of
-from lstm_tune.training.fold import Portions
+from lstm_tune.training.fold import Patience, Portions
 
 STEPS = 2_000
 """Rows of a series; a row group of the file holds `GROUP` series."""
@@ -119,7 +119,7 @@ def weigh_workers(path: Path | None, workers: int) -> list[Record]:
         workers: how many.
     """
     task = assemble(experiment(path), folder=Path()).task if path else made_task(rows=240, horizon=12, season=24)
-    settings = TrialSettings("forecast", Portions(32, 5), 1, 1, 0, frozenset(), None, 60.0, 1.0)
+    settings = TrialSettings("forecast", Portions(32, 5), 1, Patience(1), 0, frozenset(), None, 60.0, 1.0)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
     with TemporaryDirectory() as logs, running_ray(Path(logs)):
         shared, alive, rows = (ray.put(task), ray.put(settings)), list[Any](), list[Record]()

@@ -124,7 +124,7 @@ def idle_workers(manner: Manner) -> Iterator[None]:
             super().__init__(manner)
 
     def without_data(task: object, settings: object, *arguments: Any, **others: Any) -> pool.Pool:
-        return pool.Pool(None, None, *arguments, **others)  # type: ignore[arg-type]
+        return pool.Pool(None, None, *arguments, **{**others, "shared": 0})  # type: ignore[arg-type]
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
     try:

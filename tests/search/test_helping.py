@@ -1,7 +1,8 @@
 """A trial whose folds several workers train."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,15 +10,14 @@ import ray
 import torch
 from search_setup import new_run
 
-from lstm_tune.search.helping import share_folds, shared_out
-from lstm_tune.search.jobs import Job
+from lstm_tune.search.finalists import repetition
+from lstm_tune.search.helping import shared_out
 from lstm_tune.search.placement import Slot
+from lstm_tune.search.recorder import Recorder
+from lstm_tune.search.session import Session
 from lstm_tune.search.worker import Order, Report, TrialSettings, TrialWorker
-from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.tasks.forecast import ForecastTask
 from lstm_tune.training.fold import Patience, Portions
-from lstm_tune.training.lockstep import Lockstep
-from lstm_tune.training.rescore import Rescored, rescore
 
 HYPERPARAMETERS = {"units": 4, "window": 6, "dropout": 0.2}
 SLOT = Slot(0.5, 0)
@@ -25,8 +25,15 @@ SETTINGS = TrialSettings("forecast", Portions(8), 8, Patience(8), 0, frozenset(r
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> ForecastTask:
-    return new_run(tmp_path_factory.mktemp("shared"), validation={"folds": 3}).prepared.task
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    run = new_run(tmp_path_factory.mktemp("shared"), validation={"folds": 3}, training={"batch_size": 8})
+    with Recorder(run.paths, []) as record:
+        yield Session(run.experiment, run.prepared, run.paths, record)
+
+
+@pytest.fixture(scope="module")
+def task(session: Session) -> ForecastTask:
+    return session.task
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +55,9 @@ def begin(leader: Any, **changes: float) -> None:
 
 @pytest.mark.parametrize(
     ("folds", "workers", "shares"),
-    [(4, 1, [[0, 1, 2, 3]]), (4, 2, [[0, 1], [2, 3]]), (4, 3, [[0, 1], [2], [3]]), (3, 3, [[0], [1], [2]])],
+    [(4, 1, [[0, 1, 2, 3]]), (4, 2, [[0, 3], [1, 2]]), (4, 3, [[3], [2], [0, 1]]), (2, 3, [[1], [0], []])],
 )
-def test_folds_are_shared_out_in_order(folds: int, workers: int, shares: list[list[int]]) -> None:
+def test_folds_are_shared_out_evenly(folds: int, workers: int, shares: list[list[int]]) -> None:
     assert shared_out(folds, workers=workers) == shares
 
 
@@ -103,29 +110,22 @@ def test_divergence_of_a_helper_s_fold_fails_the_trial(workers: list[Any]) -> No
     steps(leader, 1)
     state = ray.get(helper.ask_folds.remote("state"))
     wild = {**HYPERPARAMETERS, "learning_rate": 1e30, "gradient_clip": 0.0}
-    ray.get(helper.take_folds.remote(wild, [2], state, SLOT.threads))
+    ray.get(helper.take_folds.remote(wild, [0, 1], state, SLOT.threads))
     (report,) = steps(leader, 1)
     assert (report.outcome, report.traceback) == ("failed", "")
     assert "became" in report.reason
 
 
-def repetition() -> Job[Rescored]:
-    def job(task: ForecastTask, device: torch.device, helpers: Sequence[Any]) -> Rescored:
-        values, patience = completed(HYPERPARAMETERS, task="forecast"), Patience(8)
-
-        def share(lockstep: Lockstep) -> None:
-            share_folds(lockstep, helpers, HYPERPARAMETERS, threads=1)
-
-        return rescore(task, values, Portions(8), max_epochs=8, patience=patience, seed=0, device=device, share=share)
-
-    return job
-
-
 @pytest.mark.parametrize("more", [0, 1])  # than there are folds for
-def test_repetition_with_helpers_finds_what_it_would_alone(more: int, workers: list[Any], task: ForecastTask) -> None:
+def test_repetition_with_helpers_finds_what_it_would_alone(more: int, workers: list[Any], session: Session) -> None:
     leader, *helpers = workers
-    alone = repetition()(task, torch.device("cpu"), [])
-    together = ray.get(leader.train.remote(repetition(), 1, helpers + [None] * more))
+    end: Any = SimpleNamespace(hyperparameters=HYPERPARAMETERS, epochs=8, best_epoch=8)
+    job = repetition(session, end)
+    alone = job(session.task, torch.device("cpu"), [])
+    together = ray.get(leader.train.remote(job, 1, helpers + [None] * more))
+    assert alone
+    assert alone.best.epoch > 1
+    assert ray.get(helpers[0].ask_folds.remote("best_forecasts"))[0].equal(alone.forecasts[1])
     assert together.best == alone.best
     for here, there in zip(alone.tallies, together.tallies, strict=True):
         assert torch.equal(here.sums, there.sums)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 
 from lstm_tune.search import pool
 from lstm_tune.search.checkpoints import Checkpoint
@@ -41,11 +42,12 @@ class IdleWorker:
     """Reports three epochs of a trial; the score is its number."""
 
     def __init__(self, task: Any, settings: Any) -> None:
-        if task == "broken":
+        if task == "broken" and os.getpid() != HERE:
             raise RuntimeError("this worker does not come up")
 
     def begin(self, order: Order) -> None:
         self._order, self._epoch, self._helpers, self._is_done = order, 0, [], False
+        torch.set_num_threads(2)
 
     def share(self, helper: Any) -> None:
         self._helpers.append(helper)
@@ -152,6 +154,7 @@ def trained(
     shared: int = 0,
     helpers: int = 1,
     begins_here: bool = False,
+    heavy: int | None = None,
 ) -> Orders:
     schedule = build_schedule(scheduler, max_epochs=4, space={"units": Range(1, 1000)}, seed=0)
     crew = Crew()
@@ -162,7 +165,7 @@ def trained(
             usual=[SMALL],
             shared=shared,
             helpers=helpers,
-            begins_here=begins_here,
+            begins_here=lambda hyperparameters: begins_here and hyperparameters["units"] != heavy,
             stop=found.stop,
             crew=crew,
         ).run()
@@ -271,6 +274,7 @@ def test_first_trials_begin_here_while_workers_start() -> None:
     assert found.ended_here == {0, 1}
     assert sorted(found.ends) == [(trial, 3) for trial in range(4)]
     assert sorted(found.told) == [(trial, epoch) for trial in range(4) for epoch in (1, 2)]
+    assert torch.get_num_threads() == 1
 
 
 def test_worker_that_cannot_help_goes_on_with_the_trial_that_began_here() -> None:
@@ -280,11 +284,15 @@ def test_worker_that_cannot_help_goes_on_with_the_trial_that_began_here() -> Non
     assert last > 1
 
 
-def test_workers_take_over_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "OPENING_S", 0.5)
-    found = trained(Orders(orders(ENDS_ELSEWHERE, 1)), shared=1000, helpers=1000, begins_here=True)
-    assert sorted(trial for trial, _ in found.ends) == [1, ENDS_ELSEWHERE]
-    assert not found.stop.reason
+def test_heavy_trial_and_what_follows_are_left_to_workers() -> None:
+    found = trained(Orders(orders(0, 1, 2)), shared=3, begins_here=True, heavy=1)
+    assert sorted(found.ends) == [(trial, 3) for trial in range(3)]
+    assert found.ended_here == {0}
+
+
+def test_workers_that_do_not_come_up_end_what_began_here() -> None:
+    with pytest.raises(ClusterError, match="this worker does not come up"):
+        trained(Orders(orders(ENDS_ELSEWHERE, 1)), task="broken", shared=1000, helpers=1000, begins_here=True)
 
 
 def test_workers_help_with_a_trial_that_began_here() -> None:

@@ -9,9 +9,10 @@ from search_setup import new_run
 
 from lstm_tune.search import process
 from lstm_tune.search.placement import Placement, Slot
-from lstm_tune.search.process import begins_here
+from lstm_tune.search.process import begins_here, is_light
 from lstm_tune.search.recorder import Recorder
 from lstm_tune.search.session import Session
+from lstm_tune.spec.hyperparameters import completed
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 CORES = Placement(((Slot(1, 0), 2),))
@@ -24,23 +25,40 @@ def session(folder: Path, **sections: dict[str, Any]) -> Session:
         return Session(run.experiment, run.prepared, run.paths, record)
 
 
-def test_light_work_begins_in_the_process_that_searches(tmp_path: Path) -> None:
-    assert begins_here(session(tmp_path), CORES)
+def test_work_is_light_that_multiplies_little_in_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = session(tmp_path, training={"batch_size": 8, "steps_per_epoch": 5})
+    for window in (6, 12):
+        values = {"units": 4, "window": window}
+        weights = found.task.parameters(completed(values, task="forecast"))
+        monkeypatch.setattr(process, "LIGHT", 2 * 8 * 5 * window * weights)  # folds, batch, steps
+        assert is_light(found, values)
+        assert not is_light(found, {**values, "window": window + 1})
+        assert not is_light(found, {**values, "units": 5})
 
 
-def test_heavy_work_is_left_to_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not begins_here(session(tmp_path / "a", training={"steps_per_epoch": 10_000}), CORES)
-    monkeypatch.setattr(process, "LIGHT", 2 * 60 * 6 - 1)  # folds, rows, window
-    assert not begins_here(session(tmp_path / "b"), CORES)
+def test_steps_of_an_epoch_are_counted_where_they_follow_from_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = session(tmp_path, training={"batch_size": 8})
+    assert found.portions.steps(60) == 8  # of the 60 rows
+    weights = found.task.parameters(completed({"window": 6}, task="forecast"))
+    monkeypatch.setattr(process, "LIGHT", 2 * 8 * 8 * 6 * weights)
+    assert is_light(found, {"window": 6})
+    monkeypatch.setattr(process, "LIGHT", process.LIGHT - 1)
+    assert not is_light(found, {"window": 6})
 
 
 def test_work_on_a_gpu_or_on_other_machines_is_left_to_the_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def is_for_here(placement: Placement) -> bool:
+        return begins_here(found, placement)({"units": 4, "window": 6})
+
     found = session(tmp_path)
-    assert not begins_here(found, Placement(((Slot(1, 0.5), 2),)))
+    assert is_for_here(CORES)
+    assert not is_for_here(Placement(((Slot(1, 0.5), 2),)))
     nodes = ray.nodes()
     monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": True, "NodeManagerAddress": "10.0.0.7"}])
-    assert not begins_here(found, CORES)
+    assert not is_for_here(CORES)
     monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "NodeManagerAddress": "10.0.0.7"}])
-    assert begins_here(found, CORES)
+    assert is_for_here(CORES)
