@@ -41,8 +41,9 @@ from lstm_tune.tasks.ridge import complete_examples, series_scale
 EVALUATION_BATCH = 1024
 """Forecasts judged in one forward pass: enough to fill the kernels, little enough for a worker beside many others."""
 
-TRAINING_SAMPLE = 256
-"""Training forecasts that the generalisation gap is measured on, after every epoch: they cost what 3 steps cost."""
+TRAINING_SAMPLE = 64, 256
+"""Training forecasts that the generalisation gap is measured on after every epoch, at least and at most: a quarter of
+all, as the windows of a short series overlap, and each costs a third of what training on it does."""
 
 READY_BYTES = 64 * 2**20
 """The examples that a fold trains on, or is judged by, are kept ready up to this size. What a network sees of one does
@@ -128,7 +129,7 @@ class ForecastProblem:
         self._lessons: _Lessons | None = None
         self._judged = {
             "validation": validation_examples(sequences, fold, horizon=design.horizon),
-            "training": self._training.spread(TRAINING_SAMPLE),
+            "training": self._training.spread(training_sample(len(self._training))),
         }
         self._gatherer = Gatherer(sequences, context=self._context, horizon=design.horizon)
         self._truths: dict[Part, tuple[list[Tensor], list[Tensor]]] = {}
@@ -320,6 +321,12 @@ class ForecastTask:
 
     def _problem(self, fold: Fold, hyperparameters: Hyperparameters) -> ForecastProblem:
         return ForecastProblem(self.sequences, fold, self.design, hyperparameters, FORECAST_METRICS[self.metric])
+
+
+def training_sample(examples: int) -> int:
+    """How many of so many training forecasts are judged after an epoch."""
+    least, most = TRAINING_SAMPLE
+    return min(max(examples // 4, least), most)
 
 
 def judged(forecast: Tensor, truth: Tensor, scale: Tensor, levels: Tensor) -> Judged:

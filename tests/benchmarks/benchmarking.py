@@ -266,8 +266,9 @@ def conclude(name: str, figures: Sequence[Figure], *, output: Path, settings: Re
     shown = [(figure.name, figure.value, figure.target, _met(figure)) for figure in figures]
     show(name, ("figure", "value", "target", ""), shown)
     output.parent.mkdir(parents=True, exist_ok=True)
-    content = {"benchmark": name, "made_at": datetime.now(UTC).isoformat(timespec="minutes"), "machine": machine()}
-    content |= {"settings": settings, "figures": [asdict(figure) for figure in figures], "rows": list(rows)}
+    content: Record = {"benchmark": name, "made_at": datetime.now(UTC).isoformat(timespec="minutes")}
+    content |= {"machine": machine(), "settings": settings}
+    content |= {"figures": [asdict(figure) for figure in figures], "rows": list(rows)}
     write_json(output, content)
     CONSOLE.print(f"written: {output}", highlight=False, soft_wrap=True)
 

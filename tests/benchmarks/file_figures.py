@@ -6,10 +6,30 @@ from statistics import fmean, median
 
 from benchmarking import Figure, Record
 
-BY_FILE = ("file", "runs", "ours", "default", "best of search", "seasonal naive", "Theta", "ETS", "ridge")
-BY_FILE += ("/ naive", "/ better of ETS, Theta", "result")
-RATIOS = ("file", "seed", "winner", "ours / default", "best / default", "claim / test", "naive claim / best's test")
-RATIOS += ("in the interval",)
+BY_FILE = (
+    "file",
+    "runs",
+    "ours",
+    "default",
+    "best of search",
+    "seasonal naive",
+    "Theta",
+    "ETS",
+    "ridge",
+    "/ naive",
+    "/ better of ETS, Theta",
+    "result",
+)
+RATIOS = (
+    "file",
+    "seed",
+    "winner",
+    "ours / default",
+    "best / default",
+    "claim / test",
+    "naive claim / best's test",
+    "in the interval",
+)
 
 ROUNDING = 1e-6
 """Relative difference of two errors that counts as none."""

@@ -19,8 +19,9 @@ import lstm_tune
 import lstm_tune.report.writing
 import lstm_tune.search.runner
 from lstm_tune.spec.events import Stamped, TrialEnded, TrialReported
+from lstm_tune.spec.hyperparameters import Value
 
-SPACE = {
+SPACE: dict[str, Value] = {
     "window": 24,
     "highway": False,
     "seasonal_residual": False,

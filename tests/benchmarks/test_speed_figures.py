@@ -28,7 +28,7 @@ from speed_figures import (
     utilisation,
 )
 
-from lstm_tune.spec.hyperparameters import completed
+from lstm_tune.spec.hyperparameters import Value, completed
 
 
 def test_ratios_are_of_medians_and_missing_sides_are_not_numbers() -> None:
@@ -64,8 +64,8 @@ def test_utilisation_counts_from_the_last_worker_up_to_the_last_start() -> None:
 
 
 def test_costs_of_trials_and_reports_are_told_apart() -> None:
-    trial_s, report_s = controller_costs([(100, 100, 0.6), (100, 1_000, 1.5), (10, 300, 0.35)])
-    assert (trial_s, report_s) == (pytest.approx(0.005), pytest.approx(0.001))
+    costs = controller_costs([(100, 100, 0.6), (100, 1_000, 1.5), (10, 300, 0.35)])
+    assert costs == pytest.approx((0.005, 0.001))
 
 
 def test_controller_that_needs_twice_its_time_leaves_workers_half_idle() -> None:
@@ -135,7 +135,7 @@ def test_scripts_get_a_wider_grid_wherever_they_write_its_values() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_training_is_what_a_loop_by_hand_does(depth: int) -> None:
-    shape = {"units": 8, "depth": depth, "dropout": 0.3, "learning_rate": 0.01}
+    shape: dict[str, Value] = {"units": 8, "depth": depth, "dropout": 0.3, "learning_rate": 0.01}
     hyperparameters = completed({**SPACE, **shape, "window": 12}, task="forecast")
     task = made_task(rows=120, horizon=6, season=1)
     assert largest_difference(task, hyperparameters, batch=16, steps=12) < 1e-6

@@ -126,7 +126,9 @@ def _judged(name: str, value: float, bound: float | None, *, is_upper: bool = Fa
 def check_training(arguments: argparse.Namespace) -> list[Figure]:
     """How far the losses of ours are from a loop written by hand, for three configurations."""
     torch.set_num_threads(1)
-    table, found = arguments.data / SERIES, []
+    table, found = arguments.data / SERIES, list[Figure]()
+    if not table.exists():
+        raise SystemExit(f"{table} is missing. Name the folder of test data with --data")
     for wanted in CHECKED:
         grid = {name: [value] for name, value in wanted.items()}
         raw: dict[str, Any] = experiment(table, grid=grid, steps=arguments.steps, trials=1, directory=Path("runs"))

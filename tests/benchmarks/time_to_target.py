@@ -173,12 +173,12 @@ def random_curve(finished: Finished, losses: OutOfFold, *, limit_s: float) -> Cu
 
 def _began(finished: Finished) -> float:
     """When the first trial was given to a worker, in seconds of the run."""
-    return min(event["at_s"] for event in finished.events if event["event"] == "trial_started")
+    return float(min(event["at_s"] for event in finished.events if event["event"] == "trial_started"))
 
 
 def _ready(finished: Finished) -> float:
     """Seconds from then until a worker had started and trained."""
-    return min(end["at_s"] - end["seconds"] for end in finished.ends().values()) - _began(finished)
+    return float(min(end["at_s"] - end["seconds"] for end in finished.ends().values())) - _began(finished)
 
 
 def _trainings(finished: Finished, losses: OutOfFold, *, limit_s: float) -> dict[int, Training]:

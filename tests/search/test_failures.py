@@ -48,7 +48,7 @@ def test_search_of_failures_only_says_the_reason_and_keeps_its_tables(folder: Pa
 
 def test_unexpected_error_of_a_trial_is_logged_with_its_traceback(folder: Path) -> None:
     run = new_run(folder, search={"trials": 2}, resources={"max_concurrent": 1})
-    run.experiment.training.__dict__["batch_size"] = "many"
+    run.experiment.training.__dict__["patience_epochs"] = "many"
     with pytest.raises(SearchFailedError, match=r"None of 2 trials ended with a score.*TypeError: "):
         run.go()
     assert "Traceback" in run.paths.trial_log(0).read_text()

@@ -234,6 +234,17 @@ def test_untrained_network_has_a_finite_score_on_every_part(panel_of: PanelMaker
             assert math.isfinite(task.score(problem.tally(network, "training")))
 
 
+@pytest.mark.parametrize(("steps", "judged"), [(50, None), (150, 64), (500, None), (2_000, 256)])
+def test_the_gap_is_measured_on_a_quarter_of_the_training_within_bounds(
+    panel_of: PanelMaker, steps: int, judged: int | None
+) -> None:
+    task, values = task_of(panel_of(100 + np.random.default_rng(0).normal(size=steps))), chosen()
+    problem = task.problems(values)[0]
+    with torch.inference_mode():
+        tally = problem.tally(seeded_network(problem, values).eval(), "training")
+    assert len(tally.sums) == (judged or (problem.examples if steps == 50 else problem.examples // 4))
+
+
 def test_values_of_a_billion_train_to_finite_gradients(panel_of: PanelMaker) -> None:
     values = chosen(loss="mse")
     problem = task_of(panel_of(1e9 + 1e6 * np.sin(np.arange(40)))).problems(values)[0]
