@@ -70,11 +70,12 @@ def driver(cluster: LocalCluster, *arguments: str) -> Iterator[subprocess.Popen[
             process.kill()
 
 
-def until(process: subprocess.Popen[str], kind: str, count: int = 1) -> None:
-    """Reads the driver's events up to the n-th of a kind."""
+def until(process: subprocess.Popen[str], kind: str, count: int = 1, *, node: str | None = None) -> None:
+    """Reads the driver's events up to the n-th of a kind, or of those of a kind and a node."""
     assert process.stdout is not None
     for line in process.stdout:
-        count -= json.loads(line)["event"] == kind
+        event = json.loads(line)
+        count -= event["event"] == kind and node in {None, event.get("node")}
         if not count:
             return
     pytest.fail(f"the driver ended first: {process.stderr.read() if process.stderr else ''}")
@@ -141,6 +142,7 @@ def test_trials_of_a_killed_process_and_of_a_killed_node_go_on_elsewhere(cluster
         wait_until(lambda: bool(cluster.workers()))
         kill(cluster.workers()[0])
         until(process, "trial_ended", 2)
+        until(process, "trial_reported", node="127.0.0.4")  # its worker is up, and a trial is lost with it
         cluster.end_raylet(2)
         finish(process)
     check(run_in(tmp_path))
