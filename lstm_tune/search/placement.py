@@ -93,15 +93,16 @@ class Placement:
 
 def live_nodes() -> list[Mapping[str, float]]:
     """What each node of the running Ray has in all, whoever uses it."""
-    return [node["Resources"] for node in _alive()]
+    return [node["Resources"] for node in alive_nodes()]
 
 
 def is_this_machine() -> bool:
     """Whether the running Ray is the node alone that this process is on."""
-    return [node["NodeManagerAddress"] for node in _alive()] == [ray.util.get_node_ip_address()]
+    return [node["NodeManagerAddress"] for node in alive_nodes()] == [ray.util.get_node_ip_address()]
 
 
-def _alive() -> list[Mapping[str, Any]]:
+def alive_nodes() -> list[dict[str, Any]]:
+    """The nodes of the running Ray that are not lost, as it describes them."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lstm_tune.search.placement import alive_nodes
 from lstm_tune.search.storage import RemoteFolder
 from lstm_tune.spec.errors import InputError, StorageError
 from lstm_tune.spec.paths import RunPaths
@@ -53,7 +54,7 @@ def blind_nodes(folder: Path) -> list[str]:
     A node that ends before it has answered is no longer one of them.
     """
     here = ray.get_runtime_context().get_node_id()
-    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]
+    others = [node for node in alive_nodes() if node["NodeID"] != here]
     marker = folder / f".marker-{uuid.uuid4().hex}"
     marker.touch()
     try:
