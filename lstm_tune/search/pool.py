@@ -16,6 +16,7 @@ import torch
 
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
+from lstm_tune.search.race import NO_TURN, Race, Turn
 from lstm_tune.search.schedulers import Schedule
 from lstm_tune.search.searcher import StudySearcher
 from lstm_tune.search.stopping import StopRule
@@ -84,7 +85,7 @@ class Pool:
 
     The folds of each of the first trials are trained by several workers: one trial after the other at full speed brings
     each answer as soon as trials side by side would, and most of them sooner. As workers take seconds to start, this
-    process may train such trials in place of one, until more workers are up than can help.
+    process may train such trials in place of one, until more workers are up than can help. In a race they take turns.
 
     Args:
         task: the question; workers share one copy.
@@ -95,6 +96,7 @@ class Pool:
         shared: how many trials, the first ones, are trained by several workers.
         helpers: workers at most that help with the folds of such a trial.
         begins_here: whether this process may train a configuration: its epochs keep it from listening.
+        race: the order of the shared trials that wait; None for that in which they were handed out.
         stop: limits and interruption.
         crew: takes over the workers that are idle at the end.
     """
@@ -110,6 +112,7 @@ class Pool:
         shared: int,
         helpers: int,
         begins_here: Callable[[Hyperparameters], bool],
+        race: Race | None,
         stop: StopRule,
         crew: Crew,
     ) -> None:
@@ -120,6 +123,7 @@ class Pool:
         self._usual = frozenset(usual)
         self._shared_trials, self._most_helpers = shared, helpers
         self._begins_here = begins_here
+        self._race = race
         self._stop = stop
         self._crew = crew
         self._names = map(str, count())
@@ -168,6 +172,8 @@ class Pool:
             while is_going_on and self._is_for_here():
                 attempt = self._waiting.popleft()
                 worker.begin(attempt.order)
+                if attempt.state:
+                    worker.go_on_from(attempt.state)
                 leader = _Process(attempt.order.slot, worker, attempt)
                 is_going_on = self._lead(leader, helpers=helpers)
                 self._free(leader)
@@ -181,19 +187,21 @@ class Pool:
         return first is not None and self._is_shared(first) and self._begins_here(first.order.hyperparameters)
 
     def _lead(self, leader: _Process, *, helpers: int) -> bool:
-        """Trains a trial in this process to its end or hands it over; whether another one may follow."""
+        """Trains a trial in this process to its end or its next turn, or hands it over; whether another may follow."""
         attempt, worker = leader.attempt, leader.actor
         assert attempt, "it has just begun"
-        is_begun = False
+        is_begun = is_turn_over = False
         try:
-            while not self._stop.reason and self._join(leader, most=helpers):
-                if self._is_over(attempt, worker.step()):
+            while not self._stop.reason and not is_turn_over and self._join(leader, most=helpers):
+                report = worker.step()
+                if self._is_over(attempt, report):
                     return not self._stop.reason
-                is_begun = True
-            state = worker.checkpoint().to_bytes() if is_begun and not self._stop.reason else None
+                is_begun, is_turn_over = True, self._gives_way(attempt, report)
             if not self._stop.reason:
+                state = worker.checkpoint().to_bytes() if is_begun else attempt.state
                 self._waiting.appendleft(replace(attempt, state=state))
-            elif not self._stop.leaves_trials:
+                return is_turn_over
+            if not self._stop.leaves_trials:
                 self._take_last_word(attempt, worker.cut_off(self._stop.cut_off))
         except ray.exceptions.RayError:  # a helper is lost
             for helper in self._helpers(leader):
@@ -216,11 +224,22 @@ class Pool:
         return attempt.order.trial < self._shared_trials and attempt.order.slot in self._usual
 
     def _take_orders(self) -> None:
-        """Takes trials from the searcher, which knows how many may be under way."""
+        """Takes trials from the searcher, which knows how many may be under way, and lets those of a race go first."""
         name = next(self._names)
         while order := self._searcher.suggest(name):
             self._waiting.append(_Attempt(name, order))
             name = next(self._names)
+        self._waiting = deque(sorted(self._waiting, key=self._turn))
+
+    def _turn(self, attempt: _Attempt) -> Turn:
+        """Sorts trials: those of a race go first, by its rules, the others follow as they were."""
+        return self._race.turn(attempt.order) if self._race and self._is_shared(attempt) else NO_TURN
+
+    def _gives_way(self, attempt: _Attempt, report: Report) -> bool:
+        """Whether it is another trial's turn."""
+        if not (self._race and self._is_shared(attempt) and self._race.comes_to_rung(attempt.order, report)):
+            return False
+        return any(self._turn(rival) < self._turn(attempt) for rival in self._waiting)
 
     def _assign(self) -> None:
         """Gives trials that wait to idle workers of their slot; while room is made for another size, ends those."""
@@ -296,12 +315,24 @@ class Pool:
 
     def _reported(self, process: _Process, attempt: _Attempt, report: Report) -> None:
         """Goes on with a trial, or is done with it."""
-        if not self._is_over(attempt, report):
-            self._call(process)
-        else:
+        if self._is_over(attempt, report):
             self._free(process)
             if report.traceback and process.slot.gpus:  # an error may have cost the process its GPU
                 self._end(process)
+        elif self._gives_way(attempt, report):
+            self._put_off(process, attempt)
+        else:
+            self._call(process)
+
+    def _put_off(self, process: _Process, attempt: _Attempt) -> None:
+        """A trial waits for its next turn."""
+        try:
+            checkpoint = ray.get(process.actor.checkpoint.remote())
+        except ray.exceptions.RayError as error:
+            self._lost(process, error)
+        else:
+            self._free(process)
+            self._waiting.append(replace(attempt, state=checkpoint.to_bytes()))
 
     def _is_over(self, attempt: _Attempt, report: Report) -> bool:
         """Tells the searcher; whether the trial has come to its end or is stopped."""

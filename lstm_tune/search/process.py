@@ -179,6 +179,7 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
             placement=placement,
             shared=len(initial),
             begins_here=begins_here(session, placement),
+            is_race=session.epochs_of_pass > 1,  # where one epoch sees everything, the first trial ends within seconds
             largest_live=_largest_live(session, schedule, placement),
             budget=search.trials - ended,
             gap_at_most=gap_at_most,

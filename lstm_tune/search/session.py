@@ -92,6 +92,11 @@ class Session:
         """For how many epochs without a better fold mean a training goes on."""
         return patience_of(self.experiment, self.prepared)
 
+    @property
+    def epochs_of_pass(self) -> int:
+        """Epochs until the default configuration has seen all examples once."""
+        return self.portions.epochs_of_pass(_examples(self.experiment, self.prepared))
+
     @cached_property
     def losses(self) -> LossStore:
         """The out-of-fold losses of the run's trials."""
@@ -138,9 +143,14 @@ def patience_of(experiment: Experiment, prepared: Prepared) -> Patience:
     wanted = experiment.training.patience_epochs
     if wanted != "auto":
         return Patience(wanted)
-    problems = prepared.task.problems(completed(defaults(prepared.space), task=experiment.task.kind))
-    examples = max(problem.examples for problem in problems)
+    examples = _examples(experiment, prepared)
     return portions_of(experiment.training).auto_patience(examples, series=prepared.panel.size)
+
+
+def _examples(experiment: Experiment, prepared: Prepared) -> int:
+    """What the default configuration trains on in the largest fold."""
+    problems = prepared.task.problems(completed(defaults(prepared.space), task=experiment.task.kind))
+    return max(problem.examples for problem in problems)
 
 
 def now() -> str:

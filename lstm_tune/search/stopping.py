@@ -1,5 +1,6 @@
 """When the search ends before its trials are used up."""
 
+import math
 import signal
 import threading
 import time
@@ -55,9 +56,14 @@ class StopRule:
         return rule
 
     @property
+    def left_s(self) -> float:
+        """Seconds until the time limit; infinite without one."""
+        return math.inf if self._deadline is None else self._deadline - time.monotonic()
+
+    @property
     def is_out_of_time(self) -> bool:
         """Whether the time limit is reached."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return self.left_s <= 0
 
     @property
     def is_stale(self) -> bool:

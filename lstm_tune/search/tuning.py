@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Placement
 from lstm_tune.search.pool import Pool
+from lstm_tune.search.race import Race
 from lstm_tune.search.schedulers import Schedule
 from lstm_tune.search.searcher import StudySearcher
 from lstm_tune.search.stopping import StopRule
@@ -33,6 +34,7 @@ class Search:
         placement: what a trial occupies, and how many run at once.
         shared: how many trials, the first ones, are trained by several workers.
         begins_here: whether this process may train such a one, while workers start.
+        is_race: whether these take turns, so that the best of them at the first rung ends first.
         largest_live: trials that may be under way at once.
         budget: trials to start.
         gap_at_most: constraint on the generalisation gap, or None.
@@ -51,6 +53,7 @@ class Search:
     placement: Placement
     shared: int
     begins_here: Callable[[Hyperparameters], bool]
+    is_race: bool
     largest_live: int
     budget: int
     gap_at_most: float | None
@@ -91,6 +94,7 @@ def tune_trials(search: Search, record: Callable[[Event], None], stop: StopRule)
 def _train(search: Search, searcher: StudySearcher, stop: StopRule) -> None:
     task, settings, placement = search.task, search.settings, search.placement
     if not search.schedule.needs_checkpoints:
+        race = Race(search.schedule, max_epochs=settings.max_epochs, stop=stop) if search.is_race else None
         Pool(
             task,
             settings,
@@ -100,6 +104,7 @@ def _train(search: Search, searcher: StudySearcher, stop: StopRule) -> None:
             shared=search.shared,
             helpers=len(task.split.folds) - 1,
             begins_here=search.begins_here,
+            race=race,
             stop=stop,
             crew=search.crew,
         ).run()

@@ -70,9 +70,13 @@ class Portions:
         """Steps of one epoch."""
         return self.steps_per_epoch or min(-(-examples // self.batch_size), AUTO_STEPS)
 
+    def epochs_of_pass(self, examples: int) -> int:
+        """Epochs until all examples have been seen once."""
+        return -(-examples // (self.batch_size * self.steps(examples)))
+
     def auto_patience(self, examples: int, *, series: int) -> Patience:
         """The epochs of one pass over the examples of so many series, within bounds; that of a short series grows."""
-        one_pass = -(-examples // (self.batch_size * self.steps(examples)))
+        one_pass = self.epochs_of_pass(examples)
         if series == 1 and one_pass == 1:
             return Patience(SHORT_SERIES_PATIENCE, PATIENCE_GROWTH)
         least = LONG_SERIES_PATIENCE if series == 1 else AUTO_PATIENCE

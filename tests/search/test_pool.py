@@ -16,6 +16,7 @@ from lstm_tune.search import pool
 from lstm_tune.search.checkpoints import Checkpoint
 from lstm_tune.search.crew import Crew
 from lstm_tune.search.placement import Slot
+from lstm_tune.search.race import Race
 from lstm_tune.search.schedulers import build_schedule
 from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.worker import Ending, Order, Report, TrialSettings
@@ -32,6 +33,9 @@ DIES, BREAKS, SLEEPS, IS_SLOW = 100, 101, 102, 103
 
 HERE, ENDS_ELSEWHERE = os.getpid(), 106
 """The process that searches, and a trial that ends after its first epoch in another one."""
+
+LEAVES = 108
+"""A trial whose process ends when it is asked for a checkpoint."""
 
 JOINED, ABANDONED, BEREFT = 104, 105, 107
 """Units of a trial that waits until a worker helps with it, and half a second longer; its epochs are its helpers. The
@@ -87,6 +91,8 @@ class IdleWorker:
         return self._report("complete" if self._epoch else None)
 
     def checkpoint(self) -> Checkpoint:
+        if self._order.trial == LEAVES:
+            ray.actor.exit_actor()
         return Checkpoint({}, {"epoch": self._epoch})
 
     def go_on_from(self, content: bytes) -> None:
@@ -155,6 +161,7 @@ def trained(
     helpers: int = 1,
     begins_here: bool = False,
     heavy: int | None = None,
+    is_race: bool = False,
 ) -> Orders:
     schedule = build_schedule(scheduler, max_epochs=4, space={"units": Range(1, 1000)}, seed=0)
     crew = Crew()
@@ -166,6 +173,7 @@ def trained(
             shared=shared,
             helpers=helpers,
             begins_here=lambda hyperparameters: begins_here and hyperparameters["units"] != heavy,
+            race=Race(schedule, max_epochs=4, stop=found.stop) if is_race else None,
             stop=found.stop,
             crew=crew,
         ).run()
@@ -317,3 +325,27 @@ def test_wish_to_stop_leaves_the_trial_that_began_here(monkeypatch: pytest.Monke
     trained(found, shared=1000, helpers=1000, begins_here=True)
     assert [order.trial for order in found.live.values()] == [IS_SLOW]
     assert not found.ends
+
+
+@pytest.mark.parametrize("begins_here", [True, False])
+def test_trials_of_a_race_come_to_the_first_rung_one_after_the_other_and_the_best_of_them_ends_first(
+    begins_here: bool,
+) -> None:
+    racing = Orders(orders(2, 1, 0, 3), live_at_most=3)
+    found = trained(racing, scheduler="asha", shared=3, helpers=3, begins_here=begins_here, is_race=True)
+    assert found.told == [(2, 1), (1, 1), (0, 1), (0, 2), (1, 2), (2, 2)]
+    assert [end for end in found.ends if end[0] != 3] == [(0, 3), (1, 3), (2, 3)]
+    assert (3, 1) in found.ends  # it is not in the race, and ends at the rung
+    assert found.ended_here == ({0, 1, 2} if begins_here else set())
+
+
+def test_trial_whose_process_ends_at_its_turn_needs_another() -> None:
+    found = trained(Orders(orders(LEAVES, 1)), scheduler="asha", shared=1000, helpers=1, is_race=True)
+    assert (found.deaths, found.ends) == ([LEAVES], [(1, 3)])
+
+
+def test_heavy_trial_goes_on_in_a_worker_when_its_turn_comes() -> None:
+    racing = Orders(orders(1, 0), live_at_most=2)
+    found = trained(racing, scheduler="asha", shared=2, helpers=3, begins_here=True, heavy=0, is_race=True)
+    assert found.told == [(1, 1), (0, 1), (0, 2), (1, 2)]
+    assert found.ends == [(0, 3), (1, 3)]

@@ -1,0 +1,59 @@
+"""Which of the first trials goes on, where one alone takes long: all are trained to the first rung, then the best."""
+
+from lstm_tune.search.schedulers import Schedule
+from lstm_tune.search.stopping import StopRule
+from lstm_tune.search.worker import Order, Report
+from lstm_tune.spec.hyperparameters import Hyperparameters
+
+Turn = tuple[int, float]
+"""Sorts trials, the next one first."""
+
+DEFAULTS_TURN, TO_THE_RUNG, BEYOND, NO_TURN = (0, 0.0), (1, 0.0), 2, (3, 0.0)
+"""The default configuration when time is short, a trial on its way to the rung, one that is there, one in no race."""
+
+
+class Race:
+    """The order of trials that are trained one after the other, each by several workers.
+
+    One that has not come to the first rung of the schedule goes first, so that rivals are compared early; of the others
+    the one that was best there. Once the time that is left may not suffice for the default configuration and another,
+    that one goes first: without it nothing can be proven better.
+
+    Source: the idea is that of successive halving (Jamieson & Talwalkar 2016), with turns in place of stopping.
+
+    Args:
+        schedule: has the rungs, and knows the default configuration.
+        max_epochs: epochs of a trial at most.
+        stop: has the time limit.
+    """
+
+    def __init__(self, schedule: Schedule, *, max_epochs: int, stop: StopRule) -> None:
+        self._rung = min(schedule.rungs, default=max_epochs)
+        self._defaults = schedule.spared
+        self._max_epochs = max_epochs
+        self._stop = stop
+        self._scores: dict[int, float] = {}
+        self._needs_s: dict[int, float] = {}
+
+    def comes_to_rung(self, order: Order, report: Report) -> bool:
+        """Hears of a trial; whether it has just come to the first rung, where another one may take its turn."""
+        if report.best is None or report.epoch < self._rung or order.trial in self._scores:
+            return False
+        self._scores[order.trial] = report.best.score
+        self._needs_s[order.trial] = report.seconds / report.epoch * (self._max_epochs - report.epoch)
+        return True
+
+    def turn(self, order: Order) -> Turn:
+        """When it is a trial's turn."""
+        if order.trial not in self._scores:
+            return TO_THE_RUNG
+        if self._is_default(order.hyperparameters) and self._is_short_of_time(order.trial):
+            return DEFAULTS_TURN
+        return BEYOND, self._scores[order.trial]
+
+    def _is_default(self, hyperparameters: Hyperparameters) -> bool:
+        return self._defaults.items() <= hyperparameters.items()
+
+    def _is_short_of_time(self, trial: int) -> bool:
+        """Whether a trial and another one, as slow as any seen, may not both come to their last epoch in time."""
+        return self._needs_s[trial] + max(self._needs_s.values()) > self._stop.left_s

@@ -1,0 +1,72 @@
+"""Which of the first trials goes on after the first rung."""
+
+import math
+
+import pytest
+
+from lstm_tune.search.placement import Slot
+from lstm_tune.search.race import Race
+from lstm_tune.search.schedulers import build_schedule
+from lstm_tune.search.stopping import StopRule
+from lstm_tune.search.worker import Order, Report
+from lstm_tune.spec.space import Range
+from lstm_tune.training.lockstep import EpochResult
+
+DEFAULT_UNITS = 32
+
+
+def race(*, left_s: float = math.inf, scheduler: str = "asha") -> Race:
+    """Of trials of 27 epochs, the first rung of which is the first one."""
+    schedule = build_schedule(scheduler, max_epochs=27, space={"units": Range(4, 64)}, seed=0)
+    return Race(schedule, max_epochs=27, stop=StopRule(time_limit_s=left_s, stop_when_stale=None))
+
+
+def order(trial: int, *, units: int = 4) -> Order:
+    return Order(trial, {"units": units}, Slot(1, 0))
+
+
+def report(score: float, *, epoch: int = 1, seconds: float = 1.0) -> Report:
+    best = EpochResult(epoch, (score,), (score,))
+    return Report({}, epoch, best, best, (), seconds, "here")
+
+
+def in_turn(running: Race, *orders: Order) -> list[int]:
+    return [one.trial for one in sorted(orders, key=running.turn)]
+
+
+def test_all_come_to_the_first_rung_before_the_best_goes_on() -> None:
+    running, orders = race(), [order(trial) for trial in range(4)]
+    assert in_turn(running, *orders) == [0, 1, 2, 3]
+    assert running.comes_to_rung(orders[0], report(3))
+    assert in_turn(running, *orders) == [1, 2, 3, 0]
+    assert running.comes_to_rung(orders[1], report(1))
+    assert running.comes_to_rung(orders[2], report(2))
+    assert in_turn(running, *orders) == [3, 1, 2, 0]
+
+
+def test_trial_comes_to_the_rung_once_also_where_it_was_not_told_of_it() -> None:
+    running = race()
+    assert not running.comes_to_rung(order(0), Report({}, 0, None, None, (), 0.0, "here"))
+    assert running.comes_to_rung(order(0), report(3, epoch=2))
+    assert not running.comes_to_rung(order(0), report(2, epoch=3))
+
+
+@pytest.mark.parametrize(("left_s", "first"), [(51, 0), (53, 1)])  # both have 26 epochs of a second left
+def test_default_configuration_goes_first_where_time_may_not_suffice_for_another(left_s: float, first: int) -> None:
+    running, orders = race(left_s=left_s), [order(0, units=DEFAULT_UNITS), order(1)]
+    assert running.comes_to_rung(orders[0], report(3))
+    assert running.comes_to_rung(orders[1], report(1))
+    assert in_turn(running, *orders)[0] == first
+
+
+def test_slower_rival_leaves_less_time() -> None:
+    running, orders = race(left_s=100), [order(0, units=DEFAULT_UNITS), order(1)]
+    assert running.comes_to_rung(orders[0], report(3))
+    assert in_turn(running, *orders) == [1, 0]
+    assert running.comes_to_rung(orders[1], report(1, seconds=3))
+    assert in_turn(running, *orders) == [0, 1]
+
+
+def test_schedule_without_rungs_lets_each_train_to_its_end() -> None:
+    running = race(scheduler="none")
+    assert not running.comes_to_rung(order(0), report(3, epoch=26))
