@@ -55,5 +55,6 @@ class Race:
         return self._defaults.items() <= hyperparameters.items()
 
     def _is_short_of_time(self, trial: int) -> bool:
-        """Whether a trial and another one, as slow as any seen, may not both come to their last epoch in time."""
-        return self._needs_s[trial] + max(self._needs_s.values()) > self._stop.left_s
+        """Whether a trial and another one, the slowest at the rung, may not both come to their last epoch in time."""
+        others_s = (needs_s for other, needs_s in self._needs_s.items() if other != trial)
+        return self._needs_s[trial] + max(others_s, default=0.0) > self._stop.left_s

@@ -51,7 +51,14 @@ def test_trial_comes_to_the_rung_once_also_where_it_was_not_told_of_it() -> None
     assert not running.comes_to_rung(order(0), report(2, epoch=3))
 
 
-@pytest.mark.parametrize(("left_s", "first"), [(51, 0), (53, 1)])  # both have 26 epochs of a second left
+@pytest.mark.parametrize(("left_s", "first"), [(25, 0), (27, 1)])  # it has 26 epochs of a second left
+def test_default_configuration_lets_others_come_to_the_rung_where_it_has_time_itself(left_s: float, first: int) -> None:
+    running, orders = race(left_s=left_s), [order(0, units=DEFAULT_UNITS), order(1)]
+    assert running.comes_to_rung(orders[0], report(3))
+    assert in_turn(running, *orders)[0] == first
+
+
+@pytest.mark.parametrize(("left_s", "first"), [(51, 0), (53, 1)])
 def test_default_configuration_goes_first_where_time_may_not_suffice_for_another(left_s: float, first: int) -> None:
     running, orders = race(left_s=left_s), [order(0, units=DEFAULT_UNITS), order(1)]
     assert running.comes_to_rung(orders[0], report(3))
