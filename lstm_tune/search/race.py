@@ -32,15 +32,19 @@ class Race:
         self._defaults = schedule.spared
         self._max_epochs = max_epochs
         self._stop = stop
+        self._first: dict[int, Report] = {}
         self._scores: dict[int, float] = {}
         self._needs_s: dict[int, float] = {}
 
     def comes_to_rung(self, order: Order, report: Report) -> bool:
         """Hears of a trial; whether it has just come to the first rung, where another one may take its turn."""
-        if report.best is None or report.epoch < self._rung or order.trial in self._scores:
+        if report.best is None or order.trial in self._scores:
+            return False
+        first = self._first.setdefault(order.trial, report)
+        if report.epoch < self._rung:
             return False
         self._scores[order.trial] = report.best.score
-        self._needs_s[order.trial] = report.seconds / report.epoch * (self._max_epochs - report.epoch)
+        self._needs_s[order.trial] = _pace(first, report) * (self._max_epochs - report.epoch)
         return True
 
     def turn(self, order: Order) -> Turn:
@@ -58,3 +62,10 @@ class Race:
         """Whether a trial and another one, the slowest at the rung, may not both come to their last epoch in time."""
         others_s = (needs_s for other, needs_s in self._needs_s.items() if other != trial)
         return self._needs_s[trial] + max(others_s, default=0.0) > self._stop.left_s
+
+
+def _pace(first: Report, report: Report) -> float:
+    """Seconds an epoch of a trial, from its first report on where there is another: that one's include its start."""
+    if report.epoch == first.epoch:
+        return report.seconds / report.epoch
+    return (report.seconds - first.seconds) / (report.epoch - first.epoch)

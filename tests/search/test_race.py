@@ -15,10 +15,10 @@ from lstm_tune.training.lockstep import EpochResult
 DEFAULT_UNITS = 32
 
 
-def race(*, left_s: float = math.inf, scheduler: str = "asha") -> Race:
-    """Of trials of 27 epochs, the first rung of which is the first one."""
-    schedule = build_schedule(scheduler, max_epochs=27, space={"units": Range(4, 64)}, seed=0)
-    return Race(schedule, max_epochs=27, stop=StopRule(time_limit_s=left_s, stop_when_stale=None))
+def race(*, left_s: float = math.inf, scheduler: str = "asha", max_epochs: int = 27) -> Race:
+    """The first rung is a 27th of the epochs."""
+    schedule = build_schedule(scheduler, max_epochs=max_epochs, space={"units": Range(4, 64)}, seed=0)
+    return Race(schedule, max_epochs=max_epochs, stop=StopRule(time_limit_s=left_s, stop_when_stale=None))
 
 
 def order(trial: int, *, units: int = 4) -> Order:
@@ -63,6 +63,14 @@ def test_default_configuration_goes_first_where_time_may_not_suffice_for_another
     running, orders = race(left_s=left_s), [order(0, units=DEFAULT_UNITS), order(1)]
     assert running.comes_to_rung(orders[0], report(3))
     assert running.comes_to_rung(orders[1], report(1))
+    assert in_turn(running, *orders)[0] == first
+
+
+@pytest.mark.parametrize(("left_s", "first"), [(103, 0), (105, 1)])  # 52 epochs of two seconds left
+def test_start_of_a_trial_does_not_count_for_its_pace(left_s: float, first: int) -> None:
+    running, orders = race(left_s=left_s, max_epochs=54), [order(0, units=DEFAULT_UNITS), order(1)]
+    assert not running.comes_to_rung(orders[0], report(3, seconds=100))
+    assert running.comes_to_rung(orders[0], report(3, epoch=2, seconds=102))
     assert in_turn(running, *orders)[0] == first
 
 
