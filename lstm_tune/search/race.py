@@ -1,9 +1,8 @@
-"""Which of the first trials goes on, where one alone takes long: all are trained to the first rung, then the best."""
+"""Which of the first trials goes on, where one alone takes long: each comes to the first rung, then the best."""
 
 from lstm_tune.search.schedulers import Schedule
 from lstm_tune.search.stopping import StopRule
 from lstm_tune.search.worker import Order, Report
-from lstm_tune.spec.hyperparameters import Hyperparameters
 
 Turn = tuple[int, float]
 """Sorts trials, the next one first."""
@@ -16,8 +15,8 @@ class Race:
     """The order of trials that are trained one after the other, each by several workers.
 
     One that has not come to the first rung of the schedule goes first, so that rivals are compared early; of the others
-    the one that was best there. Once the time that is left may not suffice for the default configuration and another,
-    that one goes first: without it nothing can be proven better.
+    the one that was best there. But once the time that is left may not suffice for the default configuration and
+    another, the default configuration goes first: without it nothing can be proven better.
 
     Source: the idea is that of successive halving (Jamieson & Talwalkar 2016), with turns in place of stopping.
 
@@ -28,8 +27,8 @@ class Race:
     """
 
     def __init__(self, schedule: Schedule, *, max_epochs: int, stop: StopRule) -> None:
+        self._schedule = schedule
         self._rung = min(schedule.rungs, default=max_epochs)
-        self._defaults = schedule.spared
         self._max_epochs = max_epochs
         self._stop = stop
         self._first: dict[int, Report] = {}
@@ -51,12 +50,9 @@ class Race:
         """When it is a trial's turn."""
         if order.trial not in self._scores:
             return TO_THE_RUNG
-        if self._is_default(order.hyperparameters) and self._is_short_of_time(order.trial):
+        if self._schedule.spares(order.hyperparameters) and self._is_short_of_time(order.trial):
             return DEFAULTS_TURN
         return BEYOND, self._scores[order.trial]
-
-    def _is_default(self, hyperparameters: Hyperparameters) -> bool:
-        return self._defaults.items() <= hyperparameters.items()
 
     def _is_short_of_time(self, trial: int) -> bool:
         """Whether a trial and another one, the slowest at the rung, may not both come to their last epoch in time."""

@@ -132,7 +132,11 @@ class Schedule:
 
     def goes_on(self, trial: int, hyperparameters: Hyperparameters, epoch: int, score: float) -> bool:
         """Whether a trial that has trained so many epochs goes on; `score` is its best so far."""
-        return self.judge.goes_on(trial, epoch, score) or self.spared.items() <= hyperparameters.items()
+        return self.judge.goes_on(trial, epoch, score) or self.spares(hyperparameters)
+
+    def spares(self, hyperparameters: Hyperparameters) -> bool:
+        """Whether they are the default configuration."""
+        return self.spared.items() <= hyperparameters.items()
 
     def remember(self, records: Iterable[TrialRecord]) -> None:
         """Lets the judge hear of trials of earlier processes, as it did then; what it decides of them is past."""
