@@ -229,7 +229,8 @@ class Pool:
         while order := self._searcher.suggest(name):
             self._waiting.append(_Attempt(name, order))
             name = next(self._names)
-        self._waiting = deque(sorted(self._waiting, key=self._turn))
+        if self._race:
+            self._waiting = deque(sorted(self._waiting, key=self._turn))
 
     def _turn(self, attempt: _Attempt) -> Turn:
         """Sorts trials: those of a race go first, by its rules, the others follow as they were."""

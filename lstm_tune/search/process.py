@@ -179,7 +179,7 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
             placement=placement,
             shared=len(initial),
             begins_here=begins_here(session, placement),
-            is_race=session.epochs_of_pass > 1,  # where one epoch sees everything, the first trial ends within seconds
+            is_race=_is_long(session),
             largest_live=_largest_live(session, schedule, placement),
             budget=search.trials - ended,
             gap_at_most=gap_at_most,
@@ -262,6 +262,11 @@ def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore
         checkpoint_interval_s=CHECKPOINT_INTERVAL_S,
         report_interval_s=REPORT_INTERVAL_S,
     )
+
+
+def _is_long(session: Session) -> bool:
+    """Whether an epoch does not see all examples; where it does, the first trial ends within seconds."""
+    return session.portions.epochs_of_pass(session.examples) > 1
 
 
 def _largest_live(session: Session, schedule: Schedule, placement: Placement) -> int:

@@ -90,12 +90,12 @@ class Session:
     @cached_property
     def patience(self) -> Patience:
         """For how many epochs without a better fold mean a training goes on."""
-        return patience_of(self.experiment, self.prepared)
+        return patience_of(self.experiment, self.examples, series=self.prepared.panel.size)
 
-    @property
-    def epochs_of_pass(self) -> int:
-        """Epochs until the default configuration has seen all examples once."""
-        return self.portions.epochs_of_pass(_examples(self.experiment, self.prepared))
+    @cached_property
+    def examples(self) -> int:
+        """What the default configuration trains on in the largest fold."""
+        return examples_of(self.experiment, self.prepared)
 
     @cached_property
     def losses(self) -> LossStore:
@@ -138,16 +138,15 @@ def portions_of(training: TrainingSpec) -> Portions:
     return Portions(training.batch_size, None if training.steps_per_epoch == "auto" else training.steps_per_epoch)
 
 
-def patience_of(experiment: Experiment, prepared: Prepared) -> Patience:
+def patience_of(experiment: Experiment, examples: int, *, series: int) -> Patience:
     """For how many epochs without a better fold mean a training goes on; the same for all configurations."""
     wanted = experiment.training.patience_epochs
     if wanted != "auto":
         return Patience(wanted)
-    examples = _examples(experiment, prepared)
-    return portions_of(experiment.training).auto_patience(examples, series=prepared.panel.size)
+    return portions_of(experiment.training).auto_patience(examples, series=series)
 
 
-def _examples(experiment: Experiment, prepared: Prepared) -> int:
+def examples_of(experiment: Experiment, prepared: Prepared) -> int:
     """What the default configuration trains on in the largest fold."""
     problems = prepared.task.problems(completed(defaults(prepared.space), task=experiment.task.kind))
     return max(problem.examples for problem in problems)

@@ -8,7 +8,7 @@ import torch
 from benchmarking import Finished, Record
 
 from lstm_tune.models.forecaster import Ensemble, Forecaster
-from lstm_tune.search.session import patience_of, portions_of
+from lstm_tune.search.session import examples_of, patience_of, portions_of
 from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.tasks.assembly import Prepared, assemble
 from lstm_tune.tasks.baselines import score_baseline_on_test
@@ -78,13 +78,15 @@ class Refits:
         end = self.run.ends()[trial]
         if end["state"] == "complete":
             return int(end["best_epoch"])
+        experiment, prepared = self.run.experiment, self.prepared
+        examples = examples_of(experiment, prepared)
         folds = Lockstep(
             self.task,
             completed(end["hyperparameters"], task="forecast"),
             self._portions,
-            max_epochs=self.run.experiment.training.max_epochs,
-            patience=patience_of(self.run.experiment, self.prepared),
-            seed=self.run.experiment.search.seed,
+            max_epochs=experiment.training.max_epochs,
+            patience=patience_of(experiment, examples, series=prepared.panel.size),
+            seed=experiment.search.seed,
             device=CPU,
         )
         for _ in folds.epochs():
