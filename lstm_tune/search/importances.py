@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable
 
 import optuna
+from optuna.distributions import BaseDistribution
 
 from lstm_tune.search.proposals import distribution
 from lstm_tune.selection.records import TrialRecord
@@ -54,6 +55,8 @@ def importances(space: Space, records: Iterable[TrialRecord]) -> dict[str, float
 
 def _trial(end: TrialEnded, space: Space) -> optuna.trial.FrozenTrial:
     entries = {name: space[name] for name in end.hyperparameters if name in space}
-    distributions = {name: distribution(entry) for name, entry in entries.items() if isinstance(entry, Choice | Range)}
+    distributions: dict[str, BaseDistribution] = {
+        name: distribution(entry) for name, entry in entries.items() if isinstance(entry, Choice | Range)
+    }
     params = {name: end.hyperparameters[name] for name in distributions}
     return optuna.trial.create_trial(value=end.score, params=params, distributions=distributions)

@@ -3,17 +3,18 @@
 import heapq
 import math
 from collections.abc import Mapping
+from copy import copy
 from typing import final
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lstm_tune.search.journal import STATES
-from lstm_tune.search.proposals import is_conditional
+from lstm_tune.search.proposals import drawn_from, is_conditional
 from lstm_tune.search.samplers import FORGETFUL, build_sampler
 from lstm_tune.spec.events import TrialEnded
 from lstm_tune.spec.hyperparameters import Value
-from lstm_tune.spec.space import Space
+from lstm_tune.spec.space import Fixed, Space
 
 BEST, LATEST = 40, 80
 """Ended trials that are kept when the others are forgotten. A fit takes longer with each trial, 10 ms at a hundred and
@@ -74,9 +75,12 @@ class Model:
         self._settle(trial, TrialState.PRUNED, None, excesses)
 
     def add(self, number: int, trial: FrozenTrial) -> None:
-        """A trial of an earlier process."""
+        """A trial of an earlier process, in the journal's terms."""
         self._outcomes[number] = trial.state, trial.value
-        self._study.add_trial(trial)
+        seen = copy(trial)
+        dimensions = {name: self._space[name] for name in trial.params}
+        seen.distributions = {name: drawn_from(one) for name, one in dimensions.items() if not isinstance(one, Fixed)}
+        self._study.add_trial(seen)
         self._count()
 
     def _settle(

@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from typing import cast
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lstm_tune.spec.errors import Fault, InputError
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value, completed
 from lstm_tune.spec.space import Choice, Dimension, Fixed, Range, Space, active
+
+Distribution = CategoricalDistribution | IntDistribution | FloatDistribution
 
 LARGEST_GRID = 10_000
 """Configurations a grid may have."""
 
 LONGEST = 100_000
 """No window is longer, so the longest one of a space is nearest to it."""
+
+WIDE = 12
+"""Values from which on a sampler draws a number between them, which is rounded. TPE weighs each value by itself: with
+180 trials and two ranges of whole numbers a proposal takes three to four times as long."""
 
 BOLD: dict[str, Value] = {"learning_rate": 0.012, "dropout": 0.0}
 PORTFOLIO: tuple[dict[str, Value], ...] = (
@@ -48,14 +49,23 @@ def is_conditional(space: Space) -> bool:
     return any(space[name].when for name in searched(space))
 
 
-def distribution(dimension: Choice | Range) -> BaseDistribution:
-    """How Optuna draws from a dimension."""
+def distribution(dimension: Choice | Range) -> Distribution:
+    """A dimension in Optuna's terms."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     if dimension.is_integer:
         step = int(dimension.step or 1)
         return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log, step=step)
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+
+
+def drawn_from(dimension: Choice | Range) -> Distribution:
+    """What a sampler draws from: the dimension, or the numbers that are rounded to the values of a wide one."""
+    if isinstance(dimension, Range) and WIDE <= dimension.size < math.inf:
+        margin = (dimension.step or 1) / 2
+        last = _point(dimension, int(dimension.size) - 1)
+        return FloatDistribution(dimension.low - margin, last + margin, log=dimension.log)
+    return distribution(dimension)
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
@@ -72,10 +82,12 @@ def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> Value:
         return dimension.value
     if isinstance(dimension, Choice):
         return cast(Value, trial.suggest_categorical(name, dimension.values))
-    if dimension.is_integer:
-        step = int(dimension.step or 1)
-        return trial.suggest_int(name, int(dimension.low), int(dimension.high), log=dimension.log, step=step)
-    return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    numbers = drawn_from(dimension)
+    if isinstance(numbers, IntDistribution):
+        return trial.suggest_int(name, numbers.low, numbers.high, log=numbers.log, step=numbers.step)
+    assert isinstance(numbers, FloatDistribution), "only a choice is categorical"
+    number = trial.suggest_float(name, numbers.low, numbers.high, log=numbers.log, step=numbers.step)
+    return clipped(dimension, number)
 
 
 def is_enumerable(space: Space) -> bool:

@@ -4,7 +4,7 @@ from search_setup import ended
 
 from lstm_tune.search import model
 from lstm_tune.search.model import Model
-from lstm_tune.search.proposals import suggest
+from lstm_tune.search.proposals import distribution, suggest
 from lstm_tune.spec.space import Dimension, Range
 
 SPACE: dict[str, Dimension] = {"units": Range(4, 64)}
@@ -55,6 +55,15 @@ def test_trial_that_ran_while_others_were_forgotten_is_known_by_its_end() -> Non
     last = known(made)[-1]
     assert (last.params, last.value, last.intermediate_values) == ({"units": 50}, 0.5, {1: 7.0})
     assert last.constraints == {"gap": 0.25}
+
+
+def test_trials_of_an_earlier_process_are_learned_from_like_those_of_this_one() -> None:
+    made = Model(SPACE, "tpe", seed=0)
+    as_in_the_journal = {"units": distribution(SPACE["units"])}
+    made.add(0, optuna.trial.create_trial(value=1.0, params={"units": 50}, distributions=as_in_the_journal))
+    run(made, range(1, 2))
+    earlier, later = known(made)
+    assert earlier.distributions == later.distributions
 
 
 def test_infeasible_trials_are_forgotten_first() -> None:

@@ -1,7 +1,11 @@
+import math
+from collections import Counter
+
 import optuna
 import pytest
 
 from lstm_tune.search.proposals import (
+    WIDE,
     changeable,
     clipped,
     defaults,
@@ -30,6 +34,22 @@ def test_suggest_draws_every_dimension_within_its_values() -> None:
         assert 0 <= values["dropout"] <= 0.5
         assert values["depth"] in (1, 2)
         assert values["window"] == 6
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [Range(1, WIDE), Range(2, 100, step=8), Range(0.0, 1.2, step=0.1), Range(1, WIDE, log=True)],
+)
+def test_values_of_a_wide_range_are_rounded_and_the_ends_as_frequent_as_others(dimension: Range) -> None:
+    values = grid({"units": dimension})
+    seen = Counter(one["units"] for one in drawn({"units": dimension}, trials=1_000))
+    assert set(seen) == {point["units"] for point in values}
+    first, last = seen[values[0]["units"]], seen[values[-1]["units"]]
+    shares = [math.log((value + 0.5) / (value - 0.5)) for value in range(1, WIDE + 1)] if dimension.log else []
+    expected = [share / sum(shares) for share in shares] or [1 / len(values)] * len(values)
+    assert first / 1_000 == pytest.approx(expected[0], abs=0.04)
+    assert last / 1_000 == pytest.approx(expected[-1], abs=0.04)
+    assert {type(value) for value in seen} == {int if dimension.is_integer else float}
 
 
 def test_suggest_leaves_switched_off_hyperparameters_out() -> None:
