@@ -4,13 +4,12 @@ import warnings
 from collections.abc import Iterable
 
 import optuna
-from optuna.distributions import BaseDistribution
 
-from lstm_tune.search.proposals import distribution
+from lstm_tune.search.proposals import distributions
 from lstm_tune.selection.records import TrialRecord
 from lstm_tune.spec.events import TrialEnded
 from lstm_tune.spec.paths import RunPaths, write_json
-from lstm_tune.spec.space import Choice, Range, Space
+from lstm_tune.spec.space import Space
 
 FEWEST_TRIALS = 10
 """Complete trials below which an importance is noise."""
@@ -54,9 +53,6 @@ def importances(space: Space, records: Iterable[TrialRecord]) -> dict[str, float
 
 
 def _trial(end: TrialEnded, space: Space) -> optuna.trial.FrozenTrial:
-    entries = {name: space[name] for name in end.hyperparameters if name in space}
-    distributions: dict[str, BaseDistribution] = {
-        name: distribution(entry) for name, entry in entries.items() if isinstance(entry, Choice | Range)
-    }
-    params = {name: end.hyperparameters[name] for name in distributions}
-    return optuna.trial.create_trial(value=end.score, params=params, distributions=distributions)
+    of = distributions(space, end.hyperparameters)
+    params = {name: end.hyperparameters[name] for name in of}
+    return optuna.trial.create_trial(value=end.score, params=params, distributions=of)

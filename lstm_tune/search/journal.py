@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lstm_tune.search.proposals import distribution
+from lstm_tune.search.proposals import distributions
 from lstm_tune.spec.events import TrialEnded
 from lstm_tune.spec.hyperparameters import Value
-from lstm_tune.spec.space import Choice, Range, Space
+from lstm_tune.spec.space import Space
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 FACTS = ("standard_error", "train_score", "gap", "best_epoch", "parameters", "hyperparameters")
@@ -107,12 +106,6 @@ def described(
         user_attrs={name: getattr(end, name) for name in FACTS},
         constraints=dict(excesses),
     )
-
-
-def distributions(space: Space, drawn: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-    """How each of the drawn hyperparameters is drawn."""
-    dimensions = {name: space[name] for name in drawn}
-    return {name: distribution(found) for name, found in dimensions.items() if isinstance(found, Choice | Range)}
 
 
 def _constraints(excesses: Mapping[str, float]) -> dict[str, Any]:

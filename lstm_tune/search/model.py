@@ -10,11 +10,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lstm_tune.search.journal import STATES
-from lstm_tune.search.proposals import drawn_from, is_conditional
+from lstm_tune.search.proposals import distributions, drawn_from, is_conditional
 from lstm_tune.search.samplers import FORGETFUL, build_sampler
 from lstm_tune.spec.events import TrialEnded
 from lstm_tune.spec.hyperparameters import Value
-from lstm_tune.spec.space import Fixed, Space
+from lstm_tune.spec.space import Space
 
 BEST, LATEST = 40, 80
 """Ended trials that are kept when the others are forgotten. A fit takes longer with each trial, 10 ms at a hundred and
@@ -78,8 +78,7 @@ class Model:
         """A trial of an earlier process, in the journal's terms."""
         self._outcomes[number] = trial.state, trial.value
         seen = copy(trial)
-        dimensions = {name: self._space[name] for name in trial.params}
-        seen.distributions = {name: drawn_from(one) for name, one in dimensions.items() if not isinstance(one, Fixed)}
+        seen.distributions = distributions(self._space, trial.params, drawn_from)
         self._study.add_trial(seen)
         self._count()
 

@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lstm_tune.spec.errors import Fault, InputError
 from lstm_tune.spec.hyperparameters import HYPERPARAMETERS, Value, completed
@@ -66,6 +66,14 @@ def drawn_from(dimension: Choice | Range) -> Distribution:
         last = _point(dimension, int(dimension.size) - 1)
         return FloatDistribution(dimension.low - margin, last + margin, log=dimension.log)
     return distribution(dimension)
+
+
+def distributions(
+    space: Space, names: Iterable[str], of: Callable[[Choice | Range], BaseDistribution] = distribution
+) -> dict[str, BaseDistribution]:
+    """Those of the named hyperparameters that a space holds and does not fix, in Optuna's terms."""
+    dimensions = {name: space[name] for name in names if name in space}
+    return {name: of(one) for name, one in dimensions.items() if not isinstance(one, Fixed)}
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:

@@ -47,8 +47,8 @@ def test_values_of_a_wide_range_are_rounded_and_the_ends_as_frequent_as_others(d
     first, last = seen[values[0]["units"]], seen[values[-1]["units"]]
     shares = [math.log((value + 0.5) / (value - 0.5)) for value in range(1, WIDE + 1)] if dimension.log else []
     expected = [share / sum(shares) for share in shares] or [1 / len(values)] * len(values)
-    assert first / 1_000 == pytest.approx(expected[0], abs=0.04)
-    assert last / 1_000 == pytest.approx(expected[-1], abs=0.04)
+    assert first / 1_000 == pytest.approx(expected[0], abs=0.03)
+    assert last / 1_000 == pytest.approx(expected[-1], abs=0.03)
     assert {type(value) for value in seen} == {int if dimension.is_integer else float}
 
 
