@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import optuna
@@ -173,6 +173,12 @@ def _nearest_of(values: Sequence[Value], wanted: Value | None) -> Value:
 def defaults(space: Space) -> dict[str, Value]:
     """The default configuration, moved into the space: what a search begins with and has to beat."""
     return nearest(space, completed({}, task="forecast"))
+
+
+def whole(space: Space, searched: Mapping[str, Value]) -> dict[str, Value]:
+    """Every hyperparameter of a configuration: what was searched, what the space fixes, the defaults of the rest."""
+    fixed = {name: dimension.value for name, dimension in space.items() if isinstance(dimension, Fixed)}
+    return completed(active(space, {**fixed, **searched}), task="forecast")
 
 
 def portfolio(space: Space) -> list[dict[str, Value]]:

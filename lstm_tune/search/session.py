@@ -7,7 +7,7 @@ from functools import cached_property
 
 from lstm_tune.bundle.files import Preprocessing
 from lstm_tune.search.crew import Crew
-from lstm_tune.search.proposals import defaults
+from lstm_tune.search.proposals import defaults, whole
 from lstm_tune.search.recorder import Recorder
 from lstm_tune.selection.losses import Blocks, LossStore
 from lstm_tune.selection.out_of_fold import Finish
@@ -16,7 +16,6 @@ from lstm_tune.selection.rules import DefaultTrial
 from lstm_tune.selection.tables import write_tables
 from lstm_tune.spec.events import BaselineScored, TrialEnded, read_events
 from lstm_tune.spec.experiment import Experiment, TrainingSpec
-from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.spec.paths import RunPaths, remote_address
 from lstm_tune.tasks.assembly import Prepared
 from lstm_tune.tasks.baselines import BaselineScore, score_baseline
@@ -95,7 +94,7 @@ class Session:
     @cached_property
     def examples(self) -> int:
         """What the default configuration trains on in the largest fold."""
-        return examples_of(self.experiment, self.prepared)
+        return examples_of(self.prepared)
 
     @cached_property
     def losses(self) -> LossStore:
@@ -146,9 +145,9 @@ def patience_of(experiment: Experiment, examples: int, *, series: int) -> Patien
     return portions_of(experiment.training).auto_patience(examples, series=series)
 
 
-def examples_of(experiment: Experiment, prepared: Prepared) -> int:
+def examples_of(prepared: Prepared) -> int:
     """What the default configuration trains on in the largest fold."""
-    problems = prepared.task.problems(completed(defaults(prepared.space), task=experiment.task.kind))
+    problems = prepared.task.problems(whole(prepared.space, defaults(prepared.space)))
     return max(problem.examples for problem in problems)
 
 

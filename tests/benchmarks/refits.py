@@ -79,13 +79,12 @@ class Refits:
         if end["state"] == "complete":
             return int(end["best_epoch"])
         experiment, prepared = self.run.experiment, self.prepared
-        examples = examples_of(experiment, prepared)
         folds = Lockstep(
             self.task,
             completed(end["hyperparameters"], task="forecast"),
             self._portions,
             max_epochs=experiment.training.max_epochs,
-            patience=patience_of(experiment, examples, series=prepared.panel.size),
+            patience=patience_of(experiment, examples_of(prepared), series=prepared.panel.size),
             seed=experiment.search.seed,
             device=CPU,
         )

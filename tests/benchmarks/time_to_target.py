@@ -293,7 +293,8 @@ def main() -> None:
     if not records:
         raise SystemExit("no run has ended yet")
     show("seconds to the target", COLUMNS, [[record[column] for column in COLUMNS] for record in records])
-    settings = {"time_limit_s": arguments.time_limit, "patience": arguments.patience}
+    seeds = sorted({record["seed"] for record in records})
+    settings = {"time_limit_s": arguments.time_limit, "patience": arguments.patience, "seeds": seeds}
     conclude("time_to_target", figures_of(records), output=arguments.output, settings=settings, rows=records)
 
 

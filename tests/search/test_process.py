@@ -62,3 +62,10 @@ def test_work_on_a_gpu_or_on_other_machines_is_left_to_the_workers(
     assert not is_for_here(CORES)
     monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "NodeManagerAddress": "10.0.0.7"}])
     assert is_for_here(CORES)
+
+
+def test_examples_are_counted_at_the_window_that_the_file_fixes(tmp_path: Path) -> None:
+    counts = [
+        session(tmp_path, space={"units": {"low": 4, "high": 8}, "window": window}).examples for window in (6, 12)
+    ]
+    assert counts[0] - counts[1] == 6

@@ -14,9 +14,11 @@ from lstm_tune.search.proposals import (
     nearest,
     portfolio,
     suggest,
+    whole,
 )
 from lstm_tune.spec.defaults import default_space
 from lstm_tune.spec.errors import InputError
+from lstm_tune.spec.hyperparameters import completed
 from lstm_tune.spec.space import Choice, Condition, Dimension, Fixed, Range
 
 ABOVE_16 = (Condition("units", "above", 16),)
@@ -101,6 +103,12 @@ def test_nearest_keeps_conditions() -> None:
     space = {"units": Choice((8, 32)), "dropout": Range(0.0, 0.5, when=ABOVE_16)}
     assert nearest(space, {"units": 8, "dropout": 0.3}) == {"units": 8}
     assert nearest(space, {"units": 32, "dropout": 0.3}) == {"units": 32, "dropout": 0.3}
+
+
+def test_a_whole_configuration_has_what_the_space_fixes() -> None:
+    space = {"units": Range(8, 16), "window": Fixed(6), "dropout": Range(0.0, 0.5, when=ABOVE_16)}
+    found = whole(space, {"units": 12, "dropout": 0.4})
+    assert found == completed({"units": 12, "window": 6}, task="forecast")
 
 
 def test_the_portfolio_varies_the_defaults_within_the_space() -> None:
