@@ -35,6 +35,10 @@ CHECKPOINT_INTERVAL_S = 60.0
 REPORT_INTERVAL_S = 1.0
 """A worker reports of its trial at rungs and about this often."""
 
+RACERS = 8
+"""How many trials take turns where one takes long: the first configurations, and as many proposals of the sampler. The
+default configuration ends after the better ones of them; it should not wait for more."""
+
 LIGHT = 3e9
 """Multiplications of an epoch, forwards through every window, up to which this process may train while workers start:
 about two seconds on a slow core."""
@@ -169,6 +173,7 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
     if place and not schedule.needs_checkpoints:
         checkpoints = CheckpointStore(inside(place, paths.checkpoints.name))
     initial = [defaults(session.prepared.space), *first, *_portfolio(session)]
+    turns = racers(session, schedule)
     tune_trials(
         Search(
             task=session.task,
@@ -177,9 +182,9 @@ def _search(session: Session, placement: Placement, first: list[dict[str, Value]
             study=_study(session, initial, records, gap_at_most=gap_at_most),
             schedule=schedule,
             placement=placement,
-            shared=len(initial),
+            shared=max(len(initial), turns),
             begins_here=begins_here(session, placement),
-            is_race=_is_long(session),
+            is_race=turns > 0,
             largest_live=_largest_live(session, schedule, placement),
             budget=search.trials - ended,
             gap_at_most=gap_at_most,
@@ -264,9 +269,13 @@ def _settings(session: Session, schedule: Schedule, checkpoints: CheckpointStore
     )
 
 
-def _is_long(session: Session) -> bool:
-    """Whether an epoch does not see all examples; where it does, the first trial ends within seconds."""
-    return session.portions.epochs_of_pass(session.examples) > 1
+def racers(session: Session, schedule: Schedule) -> int:
+    """How many of the first trials take turns.
+
+    None where an epoch sees all examples, so that a trial takes seconds, nor where no trial is stopped early.
+    """
+    is_long = session.portions.epochs_of_pass(session.examples) > 1
+    return RACERS if is_long and schedule.rungs else 0
 
 
 def _largest_live(session: Session, schedule: Schedule, placement: Placement) -> int:

@@ -9,8 +9,9 @@ from search_setup import new_run
 
 from lstm_tune.search import process
 from lstm_tune.search.placement import Placement, Slot
-from lstm_tune.search.process import begins_here, is_light
+from lstm_tune.search.process import RACERS, begins_here, is_light, racers
 from lstm_tune.search.recorder import Recorder
+from lstm_tune.search.schedulers import build_schedule
 from lstm_tune.search.session import Session
 from lstm_tune.spec.hyperparameters import completed
 
@@ -69,3 +70,14 @@ def test_examples_are_counted_at_the_window_that_the_file_fixes(tmp_path: Path) 
         session(tmp_path, space={"units": {"low": 4, "high": 8}, "window": window}).examples for window in (6, 12)
     ]
     assert counts[0] - counts[1] == 6
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "scheduler", "count"), [(5, "asha", RACERS), (50, "asha", 0), (5, "none", 0)]
+)
+def test_trials_take_turns_where_an_epoch_sees_some_of_the_examples_and_trials_are_stopped(
+    tmp_path: Path, steps_per_epoch: int, scheduler: str, count: int
+) -> None:
+    found = session(tmp_path, training={"batch_size": 8, "steps_per_epoch": steps_per_epoch})
+    schedule = build_schedule(scheduler, max_epochs=27, space=found.prepared.space, seed=0)
+    assert racers(found, schedule) == count
