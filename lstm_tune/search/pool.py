@@ -341,6 +341,8 @@ class Pool:
             self._searcher.reported(attempt.name, report)
             return False
         self._searcher.ended(attempt.name, report)
+        if self._race:
+            self._race.leaves(attempt.order)
         return True
 
     def _hear_last_words(self) -> None:

@@ -16,7 +16,8 @@ class Race:
 
     One that has not come to the first rung of the schedule goes first, so that rivals are compared early; of the others
     the one that was best there. But once the time that is left may not suffice for the default configuration and
-    another, the default configuration goes first: without it nothing can be proven better.
+    another, the default configuration goes first: without it nothing can be proven better. The other is the slowest at
+    the rung, or a new one, which is taken to be as slow as the default configuration.
 
     Source: the idea is that of successive halving (Jamieson & Talwalkar 2016), with turns in place of stopping.
 
@@ -46,6 +47,10 @@ class Race:
         self._needs_s[order.trial] = _pace(first, report) * (self._max_epochs - report.epoch)
         return True
 
+    def leaves(self, order: Order) -> None:
+        """Hears of a trial that has ended, and takes no more time."""
+        self._needs_s.pop(order.trial, None)
+
     def turn(self, order: Order) -> Turn:
         """When it is a trial's turn."""
         if order.trial not in self._scores:
@@ -55,9 +60,9 @@ class Race:
         return BEYOND, self._scores[order.trial]
 
     def _is_short_of_time(self, trial: int) -> bool:
-        """Whether a trial and another one, the slowest at the rung, may not both come to their last epoch in time."""
-        others_s = (needs_s for other, needs_s in self._needs_s.items() if other != trial)
-        return self._needs_s[trial] + max(others_s, default=0.0) > self._stop.left_s
+        """Whether a trial and another one may not both come to their last epoch in time."""
+        another_s = max(self._needs_s.values())  # a new one is taken to be as slow as the trial itself
+        return self._needs_s[trial] + another_s > self._stop.left_s
 
 
 def _pace(first: Report, report: Report) -> float:

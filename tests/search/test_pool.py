@@ -339,6 +339,13 @@ def test_trials_of_a_race_come_to_the_first_rung_one_after_the_other_and_the_bes
     assert found.ended_here == ({0, 1, 2} if begins_here else set())
 
 
+def test_race_hears_of_trials_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(Race, "leaves", lambda self, order: left.append(order.trial))
+    trained(Orders(orders(1, 0), live_at_most=2), scheduler="asha", shared=2, is_race=True)
+    assert left == [0, 1]
+
+
 def test_trial_whose_process_ends_at_its_turn_needs_another() -> None:
     found = trained(Orders(orders(LEAVES, 1)), scheduler="asha", shared=1000, helpers=1, is_race=True)
     assert (found.deaths, found.ends) == ([LEAVES], [(1, 3)])

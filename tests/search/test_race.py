@@ -51,8 +51,10 @@ def test_trial_comes_to_the_rung_once_also_where_it_was_not_told_of_it() -> None
     assert not running.comes_to_rung(order(0), report(2, epoch=3))
 
 
-@pytest.mark.parametrize(("left_s", "first"), [(25, 0), (27, 1)])  # it has 26 epochs of a second left
-def test_default_configuration_lets_others_come_to_the_rung_where_it_has_time_itself(left_s: float, first: int) -> None:
+@pytest.mark.parametrize(("left_s", "first"), [(51, 0), (53, 1)])  # 26 epochs of a second left, twice
+def test_default_configuration_lets_others_come_to_the_rung_where_there_is_time_for_two(
+    left_s: float, first: int
+) -> None:
     running, orders = race(left_s=left_s), [order(0, units=DEFAULT_UNITS), order(1)]
     assert running.comes_to_rung(orders[0], report(3))
     assert in_turn(running, *orders)[0] == first
@@ -62,11 +64,11 @@ def test_default_configuration_lets_others_come_to_the_rung_where_it_has_time_it
 def test_default_configuration_goes_first_where_time_may_not_suffice_for_another(left_s: float, first: int) -> None:
     running, orders = race(left_s=left_s), [order(0, units=DEFAULT_UNITS), order(1)]
     assert running.comes_to_rung(orders[0], report(3))
-    assert running.comes_to_rung(orders[1], report(1))
+    assert running.comes_to_rung(orders[1], report(1, seconds=0.1))
     assert in_turn(running, *orders)[0] == first
 
 
-@pytest.mark.parametrize(("left_s", "first"), [(103, 0), (105, 1)])  # 52 epochs of two seconds left
+@pytest.mark.parametrize(("left_s", "first"), [(207, 0), (209, 1)])  # twice 52 epochs of two seconds
 def test_start_of_a_trial_does_not_count_for_its_pace(left_s: float, first: int) -> None:
     running, orders = race(left_s=left_s, max_epochs=54), [order(0, units=DEFAULT_UNITS), order(1)]
     assert not running.comes_to_rung(orders[0], report(3, seconds=100))
@@ -80,6 +82,17 @@ def test_slower_rival_leaves_less_time() -> None:
     assert in_turn(running, *orders) == [1, 0]
     assert running.comes_to_rung(orders[1], report(1, seconds=3))
     assert in_turn(running, *orders) == [0, 1]
+
+
+def test_rival_that_has_ended_takes_no_time() -> None:
+    running, orders = race(left_s=100), [order(0, units=DEFAULT_UNITS), order(1), order(2)]
+    assert running.comes_to_rung(orders[0], report(3))
+    assert running.comes_to_rung(orders[1], report(1, seconds=3))
+    assert in_turn(running, *orders) == [0, 2, 1]
+    running.leaves(orders[1])
+    assert in_turn(running, orders[0], orders[2]) == [2, 0]
+    assert running.comes_to_rung(orders[2], report(1))
+    assert in_turn(running, orders[0], orders[2]) == [2, 0]
 
 
 def test_schedule_without_rungs_lets_each_train_to_its_end() -> None:
