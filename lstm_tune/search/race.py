@@ -16,8 +16,8 @@ class Race:
 
     One that has not come to the first rung of the schedule goes first, so that rivals are compared early; of the others
     the one that was best there. But once the time that is left may not suffice for the default configuration and
-    another, the default configuration goes first: without it nothing can be proven better. The other is the slowest at
-    the rung, or a new one, which is taken to be as slow as the default configuration.
+    another, the default configuration goes first: without it nothing can be proven better. The other is the slowest
+    that waits at the rung; if none does, a new one is taken to be as slow as the default configuration.
 
     Source: the idea is that of successive halving (Jamieson & Talwalkar 2016), with turns in place of stopping.
 
@@ -61,8 +61,9 @@ class Race:
 
     def _is_short_of_time(self, trial: int) -> bool:
         """Whether a trial and another one may not both come to their last epoch in time."""
-        another_s = max(self._needs_s.values())  # a new one is taken to be as slow as the trial itself
-        return self._needs_s[trial] + another_s > self._stop.left_s
+        needs_s = self._needs_s[trial]
+        others_s = (other_s for other, other_s in self._needs_s.items() if other != trial)
+        return needs_s + max(others_s, default=needs_s) > self._stop.left_s
 
 
 def _pace(first: Report, report: Report) -> float:
