@@ -14,10 +14,10 @@ DEFAULTS_TURN, TO_THE_RUNG, BEYOND, NO_TURN = (0, 0.0), (1, 0.0), 2, (3, 0.0)
 class Race:
     """The order of trials that are trained one after the other, each by several workers.
 
-    One that has not come to the first rung of the schedule goes first, so that rivals are compared early; of the others
-    the one that was best there. But once the time that is left may not suffice for the default configuration and
-    another, the default configuration goes first: without it nothing can be proven better. The other is the slowest
-    that waits at the rung; if none does, a new one is taken to be as slow as the default configuration.
+    Turns change at the rungs of the schedule. One that has not come to the first goes first, so that rivals are
+    compared early; of the others the one that was best there. But once the time that is left may not suffice for the
+    default configuration and another, the default configuration goes first: without it nothing can be proven better.
+    The other is the slowest that waits at a rung; if none does, a new one that is as slow to the first as any before.
 
     Source: the idea is that of successive halving (Jamieson & Talwalkar 2016), with turns in place of stopping.
 
@@ -29,22 +29,27 @@ class Race:
 
     def __init__(self, schedule: Schedule, *, max_epochs: int, stop: StopRule) -> None:
         self._schedule = schedule
-        self._rung = min(schedule.rungs, default=max_epochs)
         self._max_epochs = max_epochs
         self._stop = stop
-        self._first: dict[int, Report] = {}
+        self._since: dict[int, Report] = {}
         self._scores: dict[int, float] = {}
         self._needs_s: dict[int, float] = {}
+        self._slowest_s = 0.0
 
     def comes_to_rung(self, order: Order, report: Report) -> bool:
-        """Hears of a trial; whether it has just come to the first rung, where another one may take its turn."""
-        if report.best is None or order.trial in self._scores:
+        """Hears of a trial; whether it has just come to a rung, where another one may take its turn."""
+        trial, best = order.trial, report.best
+        if best is None:
             return False
-        first = self._first.setdefault(order.trial, report)
-        if report.epoch < self._rung:
+        since = self._since.setdefault(trial, report)
+        passed = since.epoch if trial in self._scores else 0
+        if not any(passed < rung <= report.epoch for rung in self._schedule.rungs):
             return False
-        self._scores[order.trial] = report.best.score
-        self._needs_s[order.trial] = _pace(first, report) * (self._max_epochs - report.epoch)
+        if trial not in self._scores:
+            self._scores[trial] = best.score
+            self._slowest_s = max(self._slowest_s, report.seconds)
+        self._needs_s[trial] = _pace(since, report) * (self._max_epochs - report.epoch)
+        self._since[trial] = report
         return True
 
     def leaves(self, order: Order) -> None:
@@ -60,14 +65,13 @@ class Race:
         return BEYOND, self._scores[order.trial]
 
     def _is_short_of_time(self, trial: int) -> bool:
-        """Whether a trial and another one may not both come to their last epoch in time."""
-        needs_s = self._needs_s[trial]
-        others_s = (other_s for other, other_s in self._needs_s.items() if other != trial)
-        return needs_s + max(others_s, default=needs_s) > self._stop.left_s
+        """Whether a trial and another one may not both come to their last epoch, or a new one to its rung, in time."""
+        others_s = (needs_s for other, needs_s in self._needs_s.items() if other != trial)
+        return self._needs_s[trial] + max(others_s, default=self._slowest_s) > self._stop.left_s
 
 
-def _pace(first: Report, report: Report) -> float:
-    """Seconds an epoch of a trial, from its first report on where there is another: that one's include its start."""
-    if report.epoch == first.epoch:
+def _pace(since: Report, report: Report) -> float:
+    """Seconds an epoch of a trial between two reports; they are the same at its first, which its start slowed down."""
+    if report is since:
         return report.seconds / report.epoch
-    return (report.seconds - first.seconds) / (report.epoch - first.epoch)
+    return (report.seconds - since.seconds) / (report.epoch - since.epoch)

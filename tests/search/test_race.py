@@ -44,20 +44,33 @@ def test_all_come_to_the_first_rung_before_the_best_goes_on() -> None:
     assert in_turn(running, *orders) == [3, 1, 2, 0]
 
 
-def test_trial_comes_to_the_rung_once_also_where_it_was_not_told_of_it() -> None:
-    running = race()
+def test_trial_comes_to_each_rung_once_also_where_it_was_not_told_of_it() -> None:
+    running = race()  # at 1, 3 and 9 epochs
     assert not running.comes_to_rung(order(0), Report({}, 0, None, None, (), 0.0, "here"))
-    assert running.comes_to_rung(order(0), report(3, epoch=2))
-    assert not running.comes_to_rung(order(0), report(2, epoch=3))
+    assert [epoch for epoch in range(2, 28) if running.comes_to_rung(order(0), report(3, epoch=epoch))] == [2, 3, 9]
 
 
-@pytest.mark.parametrize(("left_s", "first"), [(51, 0), (53, 1)])  # 26 epochs of a second left, twice
-def test_default_configuration_lets_others_come_to_the_rung_where_there_is_time_for_two(
-    left_s: float, first: int
-) -> None:
+def test_trials_are_compared_by_their_scores_at_the_first_rung() -> None:
+    running, orders = race(), [order(0), order(1)]
+    assert running.comes_to_rung(orders[0], report(2))
+    assert running.comes_to_rung(orders[0], report(1, epoch=3))
+    assert running.comes_to_rung(orders[1], report(1.5))
+    assert in_turn(running, *orders) == [1, 0]
+
+
+@pytest.mark.parametrize(("left_s", "first"), [(26.5, 0), (27.5, 1)])  # 26 epochs of a second, and a new one's first
+def test_default_configuration_lets_others_come_to_the_rung_where_there_is_time(left_s: float, first: int) -> None:
     running, orders = race(left_s=left_s), [order(0, units=DEFAULT_UNITS), order(1)]
     assert running.comes_to_rung(orders[0], report(3))
     assert in_turn(running, *orders)[0] == first
+
+
+def test_new_rival_is_taken_to_be_as_slow_to_the_rung_as_any_before() -> None:
+    running, orders = race(left_s=30), [order(0, units=DEFAULT_UNITS), order(1), order(2)]
+    assert running.comes_to_rung(orders[0], report(3))
+    assert running.comes_to_rung(orders[1], report(4, seconds=5))
+    running.leaves(orders[1])
+    assert in_turn(running, orders[0], orders[2]) == [0, 2]
 
 
 @pytest.mark.parametrize(("left_s", "first"), [(38, 0), (40, 1)])  # 26 epochs of a second, and of a half
@@ -68,7 +81,7 @@ def test_default_configuration_goes_first_where_time_may_not_suffice_for_another
     assert in_turn(running, *orders)[0] == first
 
 
-@pytest.mark.parametrize(("left_s", "first"), [(207, 0), (209, 1)])  # twice 52 epochs of two seconds
+@pytest.mark.parametrize(("left_s", "first"), [(205, 0), (207, 1)])  # 52 epochs of two seconds left
 def test_start_of_a_trial_does_not_count_for_its_pace(left_s: float, first: int) -> None:
     running, orders = race(left_s=left_s, max_epochs=54), [order(0, units=DEFAULT_UNITS), order(1)]
     assert not running.comes_to_rung(orders[0], report(3, seconds=100))
@@ -76,22 +89,21 @@ def test_start_of_a_trial_does_not_count_for_its_pace(left_s: float, first: int)
     assert in_turn(running, *orders)[0] == first
 
 
-def test_slower_rival_leaves_less_time() -> None:
-    running, orders = race(left_s=100), [order(0, units=DEFAULT_UNITS), order(1)]
-    assert running.comes_to_rung(orders[0], report(3))
-    assert in_turn(running, *orders) == [1, 0]
-    assert running.comes_to_rung(orders[1], report(1, seconds=3))
-    assert in_turn(running, *orders) == [0, 1]
+def test_pace_is_that_since_the_last_rung() -> None:
+    running, orders = race(left_s=30), [order(0, units=DEFAULT_UNITS), order(1)]
+    assert running.comes_to_rung(orders[0], report(3, seconds=10))
+    assert in_turn(running, *orders) == [0, 1]  # 26 epochs of ten seconds left
+    assert running.comes_to_rung(orders[0], report(3, epoch=3, seconds=11))
+    assert in_turn(running, *orders) == [1, 0]  # 24 of half a second, and a new one's ten to the rung
 
 
-def test_rival_that_has_ended_takes_no_time() -> None:
+def test_slower_rival_leaves_less_time_until_it_has_ended() -> None:
     running, orders = race(left_s=100), [order(0, units=DEFAULT_UNITS), order(1), order(2)]
     assert running.comes_to_rung(orders[0], report(3))
+    assert in_turn(running, *orders) == [1, 2, 0]
     assert running.comes_to_rung(orders[1], report(1, seconds=3))
     assert in_turn(running, *orders) == [0, 2, 1]
     running.leaves(orders[1])
-    assert in_turn(running, orders[0], orders[2]) == [2, 0]
-    assert running.comes_to_rung(orders[2], report(1))
     assert in_turn(running, orders[0], orders[2]) == [2, 0]
 
 
