@@ -7,8 +7,9 @@ from lstm_tune.search.worker import Order, Report
 Turn = tuple[int, float]
 """Sorts trials, the next one first."""
 
-DEFAULTS_TURN, TO_THE_RUNG, BEYOND, NO_TURN = (0, 0.0), (1, 0.0), 2, (3, 0.0)
-"""The default configuration when time is short, a trial on its way to the rung, one that is there, one in no race."""
+DEFAULTS_TURN, LAST_CHANCE, TO_THE_RUNG, BEYOND, NO_TURN = (0, 0.0), 1, (2, 0.0), 3, (4, 0.0)
+"""The default configuration or another trial at the rung when time is short for it, a trial on its way to the rung, one
+that is there, one in no race."""
 
 
 class Race:
@@ -18,6 +19,7 @@ class Race:
     compared early; of the others the one that was best there. But once the time that is left may not suffice for the
     default configuration and another, the default configuration goes first: without it nothing can be proven better.
     The other is the slowest that waits at a rung; if none does, a new one that is as slow to the first as any before.
+    Nor does a trial at a rung wait for such a new one, once there may be no time for both.
 
     Source: the idea is that of successive halving (Jamieson & Talwalkar 2016), with turns in place of stopping.
 
@@ -60,14 +62,11 @@ class Race:
         """When it is a trial's turn."""
         if order.trial not in self._scores:
             return TO_THE_RUNG
-        if self._schedule.spares(order.hyperparameters) and self._is_short_of_time(order.trial):
+        left_s, needs_s, score = self._stop.left_s, self._needs_s[order.trial], self._scores[order.trial]
+        others_s = (other_s for other, other_s in self._needs_s.items() if other != order.trial)
+        if self._schedule.spares(order.hyperparameters) and needs_s + max(others_s, default=self._slowest_s) > left_s:
             return DEFAULTS_TURN
-        return BEYOND, self._scores[order.trial]
-
-    def _is_short_of_time(self, trial: int) -> bool:
-        """Whether a trial and another one may not both come to their last epoch, or a new one to its rung, in time."""
-        others_s = (needs_s for other, needs_s in self._needs_s.items() if other != trial)
-        return self._needs_s[trial] + max(others_s, default=self._slowest_s) > self._stop.left_s
+        return LAST_CHANCE if needs_s + self._slowest_s > left_s else BEYOND, score
 
 
 def _pace(since: Report, report: Report) -> float:

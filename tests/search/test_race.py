@@ -107,6 +107,16 @@ def test_slower_rival_leaves_less_time_until_it_has_ended() -> None:
     assert in_turn(running, orders[0], orders[2]) == [2, 0]
 
 
+@pytest.mark.parametrize(("left_s", "order_of_turns"), [(26.5, [0, 1, 2]), (27.5, [2, 0, 1])])
+def test_trials_at_the_rung_do_not_wait_for_a_new_one_when_time_is_short(
+    left_s: float, order_of_turns: list[int]
+) -> None:
+    running, orders = race(left_s=left_s), [order(trial) for trial in range(3)]
+    assert running.comes_to_rung(orders[0], report(1))
+    assert running.comes_to_rung(orders[1], report(2))
+    assert in_turn(running, *orders) == order_of_turns
+
+
 def test_schedule_without_rungs_lets_each_train_to_its_end() -> None:
     running = race(scheduler="none")
     assert not running.comes_to_rung(order(0), report(3, epoch=26))
