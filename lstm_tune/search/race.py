@@ -55,8 +55,9 @@ class Race:
         return True
 
     def leaves(self, order: Order) -> None:
-        """Hears of a trial that has ended, and takes no more time."""
-        self._needs_s.pop(order.trial, None)
+        """Hears of a trial that has ended, and takes no more time; with more memory it may begin again."""
+        for known in (self._since, self._scores, self._needs_s):
+            known.pop(order.trial, None)
 
     def turn(self, order: Order) -> Turn:
         """When it is a trial's turn."""

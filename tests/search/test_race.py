@@ -107,6 +107,16 @@ def test_slower_rival_leaves_less_time_until_it_has_ended() -> None:
     assert in_turn(running, orders[0], orders[2]) == [2, 0]
 
 
+def test_trial_that_begins_again_comes_to_the_rung_again() -> None:
+    running, orders = race(), [order(0), order(1)]
+    assert running.comes_to_rung(orders[0], report(1))
+    assert running.comes_to_rung(orders[1], report(2))
+    running.leaves(orders[1])
+    assert in_turn(running, *orders) == [1, 0]
+    assert running.comes_to_rung(orders[1], report(2))
+    assert in_turn(running, *orders) == [0, 1]
+
+
 @pytest.mark.parametrize(("left_s", "order_of_turns"), [(26.5, [0, 1, 2]), (27.5, [2, 0, 1])])
 def test_trials_at_the_rung_do_not_wait_for_a_new_one_when_time_is_short(
     left_s: float, order_of_turns: list[int]
